@@ -1,0 +1,51 @@
+# Every target does the set-up it needs; a fresh machine needs Python 3.11+, make and git.
+PYTHON ?= python3
+UV := .uv/bin/uv
+BIN := .venv/bin
+STAMP := .venv/.setup-stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check fix test demo bench docs clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP)  ## Create .venv with Dovetail and its tools
+
+# uv lives in an environment of its own, so that syncing .venv cannot remove it.
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Dovetail needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "setup: installing uv"
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+
+$(STAMP): pyproject.toml uv.lock | $(UV)
+	@echo "setup: installing Dovetail into .venv"
+	@$(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@touch $@
+
+check: $(STAMP)  ## Format, lint, types, layers, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell README.md CONTRIBUTING.md CHANGELOG.md docs src examples changes
+
+fix: $(STAMP)  ## Format and repair what can be repaired
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(STAMP)  ## Run every test
+	$(BIN)/pytest -q
+
+demo: $(STAMP)  ## Sync two sandbox CRMs over real HTTP, with faults and a crash
+	@$(BIN)/python examples/demo.py
+
+bench: $(STAMP)  ## Measure against peers and physical limits (ONLY=name for one)
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+docs: $(STAMP)  ## Refresh the generated tables in docs/
+	$(BIN)/python -m docs.generate
+
+clean:  ## Remove environments and build output
+	rm -rf .venv .uv build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,176 @@
+"""A connector: one class per platform, made of values, that says what happened and decides nothing."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
+from dovetail.connector_sdk.spec import Capability, ErrorRule, RateLimit, Resource
+from dovetail.errors import UnsupportedCapabilityError
+
+if TYPE_CHECKING:
+    from dovetail.connector_sdk.auth import Auth
+    from dovetail.connector_sdk.http import Api
+    from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
+
+
+class Connector(ABC):
+    """
+    Base of every platform. An instance speaks for one connection, through its `Api`.
+
+    A connector never retries, sleeps or logs: it raises what happened and the runtime decides.
+    """
+
+    platform: ClassVar[str]
+    title: ClassVar[str]
+    base_url: ClassVar[str]
+    auth: ClassVar[Auth]
+    limits: ClassVar[tuple[RateLimit, ...]]
+    resources: ClassVar[tuple[Resource, ...]]
+    error_rules: ClassVar[tuple[ErrorRule, ...]] = ()
+    docs_url: ClassVar[str] = ""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    @classmethod
+    def resource(cls, name: str) -> Resource:
+        """
+        Return the resource called *name* (``contacts``).
+
+        Raises:
+            UnsupportedCapabilityError: The platform has no such resource.
+        """
+        for resource in cls.resources:
+            if resource.name == name:
+                return resource
+        known = ", ".join(resource.name for resource in cls.resources)
+        raise UnsupportedCapabilityError(
+            f"{cls.title} has no resource {name!r}; it has: {known}.",
+            platform=cls.platform,
+            resource=name,
+        )
+
+    @classmethod
+    def require(cls, resource: Resource, capability: Capability) -> None:
+        """
+        Refuse what the resource has not declared, before any request is sent.
+
+        Raises:
+            UnsupportedCapabilityError: It is not declared.
+        """
+        if capability not in resource.capabilities:
+            raise UnsupportedCapabilityError(
+                f"{cls.title} cannot {capability.value} {resource.name}.",
+                platform=cls.platform,
+                resource=resource.name,
+                capability=capability.value,
+            )
+
+
+@runtime_checkable
+class Account(Protocol):
+    """Tells which account the credentials belong to; the connection test of ``connect``."""
+
+    async def identify(self) -> str:
+        """
+        Return a stable name of the account (portal id, org id), with the cheapest call there is.
+
+        Raises:
+            AuthenticationError: The credentials were refused.
+        """
+        ...
+
+
+@runtime_checkable
+class Records(Protocol):
+    """The role of a platform that holds records: read changes, read and write in batches."""
+
+    async def prepare(self, resource: Resource) -> None:
+        """Make the platform ready for `write` (a key property, …); safe to repeat."""
+        ...
+
+    async def read_page(
+        self, resource: Resource, fields: Sequence[str], cursor: Cursor | None
+    ) -> Page:
+        """
+        Return the next changed records after *cursor* (None: from the beginning of time).
+
+        A change is never skipped: the connector re-reads the platform's consistency lag. A page
+        may therefore hold records that were seen before.
+
+        Raises:
+            CursorExpiredError: Start again with ``cursor=None``.
+        """
+        ...
+
+    async def read_many(
+        self, resource: Resource, ids: Sequence[str], fields: Sequence[str]
+    ) -> list[RemoteRecord | None]:
+        """Return the records in the order of *ids*, None for each that is gone; any number."""
+        ...
+
+    async def find_many(
+        self, resource: Resource, field: str, values: Sequence[str], fields: Sequence[str]
+    ) -> dict[str, list[RemoteRecord]]:
+        """Return value -> the records that have it in *field*; values without one are missing."""
+        ...
+
+    async def write(
+        self, resource: Resource, writes: Sequence[Write], fields: Sequence[str]
+    ) -> list[WriteResult]:
+        """
+        Apply the writes in the platform's batch calls; one result per write, in order.
+
+        *fields* are read back into each result's `record`. At most `resource.write_batch` writes.
+
+        Raises:
+            TransientError: Nothing was applied at all.
+            OutcomeUnknownError: Nobody knows what was applied: `look_up` before writing again.
+        """
+        ...
+
+    async def look_up(
+        self,
+        resource: Resource,
+        creates: Sequence[Write],
+        since: datetime,
+        fields: Sequence[str],
+    ) -> list[RemoteRecord | None]:
+        """Return, per create whose answer was lost, the record that it made after *since*, if any."""
+        ...
+
+
+@runtime_checkable
+class Webhooks(Protocol):
+    """The role of a platform that calls us when something changes."""
+
+    def verify(self, request: WebhookRequest, secrets: Sequence[str], now: datetime) -> None:
+        """
+        Accept the request or raise; any of *secrets* may have signed it (rotation).
+
+        Raises:
+            WebhookRejectedError: The signature is missing, wrong or too old; status 401.
+        """
+        ...
+
+    def parse(self, request: WebhookRequest) -> list[WebhookEvent]:
+        """
+        Return what the body tells, one item per changed record.
+
+        Raises:
+            WebhookRejectedError: The body is not what the platform sends; status 400.
+        """
+        ...
+
+    async def subscribe(self, target_url: str, fields: dict[str, Sequence[str]]) -> bool:
+        """
+        Ask the platform to call *target_url* for changes of resource -> its fields.
+
+        Returns False when the connection's credentials do not allow it (a person does it in the
+        platform's own settings).
+        """
+        ...

@@ -1,0 +1,94 @@
+"""The values a connector declares: resources, limits, capabilities, error rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dovetail.errors import ConnectorError
+from dovetail.model.entity import Entity
+
+
+class Capability(StrEnum):
+    """What a resource can do on its platform; the contract suite and the docs ask for these."""
+
+    READ_CHANGES = "read-changes"
+    READ_MANY = "read-many"
+    FIND = "find"
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    TOMBSTONES = "tombstones"
+    WEBHOOKS = "webhooks"
+
+
+class Guarantee(StrEnum):
+    """How one effect is kept on the platform when an answer is lost (design, promise 2)."""
+
+    PLATFORM_KEY = "platform-key"
+    """The platform refuses a second record with our key."""
+    LOOK_UP = "look-up"
+    """The write is looked up by its own values before it is repeated."""
+    IDEMPOTENT = "idempotent"
+    """Repeating the call changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """
+    At most `limit` calls in any window of `per_s` seconds, per connected account.
+
+    `path` is a pattern (``*`` matches anything) of the paths that count; a call counts against
+    every limit that matches it. `setting` names the connection setting that overrides `limit`,
+    for accounts on a bigger plan.
+    """
+
+    name: str
+    limit: int
+    per_s: float
+    path: str = "*"
+    setting: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRule:
+    """Turns an HTTP answer into an error: the first rule that matches wins, before the defaults."""
+
+    raises: type[ConnectorError]
+    status: int | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """
+    One kind of record on a platform.
+
+    Attributes:
+        name: The platform-independent plural, as in declarations: ``contacts``.
+        entity: The entity it holds.
+        path: Where it lives, in whatever form the connector needs.
+        key_field: The platform's field that holds the natural key (``email``), if there is one.
+        key_is_unique: Whether the platform itself refuses a second record with that key.
+        modified_field: The platform's field that tells when a record last changed.
+        fields: The platform's field -> our field, used where a service declares no mapping.
+        read_batch: Records per read call at most.
+        write_batch: Records per write call at most.
+        consistency_lag_s: How long a change may stay invisible to `read_page`.
+        capabilities: What it can do; anything else is refused before a request.
+        guarantees: How creates, updates and deletes stay single when an answer is lost.
+    """
+
+    name: str
+    entity: type[Entity]
+    path: str
+    key_field: str | None
+    key_is_unique: bool
+    modified_field: str
+    fields: Mapping[str, str]
+    read_batch: int
+    write_batch: int
+    consistency_lag_s: float
+    capabilities: frozenset[Capability]
+    guarantees: Mapping[str, Guarantee] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Kernel with no domain: clock, ids, JSON, secrets, settings, log, and the ports."""

@@ -1,0 +1,1 @@
+"""Entities and events: the shapes that every layer above speaks in."""

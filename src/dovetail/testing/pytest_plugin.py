@@ -1,0 +1,1 @@
+"""pytest plugin: runs ``async def`` tests on a virtual-time loop (see `dovetail.testing.loop`)."""
