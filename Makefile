@@ -1,5 +1,8 @@
 # Every target does the set-up it needs; a fresh machine needs Python 3.11+, make and git.
-PYTHON ?= python3
+# The first Python on the PATH that is new enough; choose another with PYTHON=/path/to/python.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; \
+  done; echo python3)
 UV := .uv/bin/uv
 BIN := .venv/bin
 STAMP := .venv/.setup-stamp
@@ -12,16 +15,14 @@ help:  ## Show the targets
 
 setup: $(STAMP)  ## Create .venv with Dovetail and its tools
 
-# uv lives in an environment of its own, so that syncing .venv cannot remove it.
+# uv lives in a folder of its own, so that syncing .venv cannot remove it.
 $(UV):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Dovetail needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "setup: installing uv"
-	@$(PYTHON) -m venv .uv
-	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+	@$(PYTHON) scripts/bootstrap.py
 
 $(STAMP): pyproject.toml uv.lock | $(UV)
 	@echo "setup: installing Dovetail into .venv"
-	@$(UV) sync --quiet --frozen --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen \
+	  --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 	@touch $@
 
 check: $(STAMP)  ## Format, lint, types, layers, spelling
@@ -45,7 +46,7 @@ bench: $(STAMP)  ## Measure against peers and physical limits (ONLY=name for one
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 docs: $(STAMP)  ## Refresh the generated tables in docs/
-	$(BIN)/python -m docs.generate
+	$(BIN)/python docs/generate.py
 
 clean:  ## Remove environments and build output
 	rm -rf .venv .uv build dist .mypy_cache .ruff_cache .pytest_cache
