@@ -1,1 +1,1 @@
-""""""
+"""Durable execution: events, deliveries, runs and steps. Knows functions and rows, no platforms."""

@@ -1,1 +1,1 @@
-""""""
+"""The Bus port and its adapters."""

@@ -1,0 +1,32 @@
+"""One event on its way to one handler: the unit of work, of retry and of giving up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dovetail.model.event import Event
+
+
+class Delivery(msgspec.Struct, kw_only=True):
+    """
+    A committed delivery.
+
+    `attempt` counts the failed tries so far; `due_at` is when it may run (microseconds). `fresh`
+    means that it was made by this process and has never been tried, so no step can be recorded
+    for it yet. `history` holds the last failures, oldest first.
+    """
+
+    id: int
+    handler: str
+    event: Event
+    due_at: int
+    attempt: int = 0
+    fresh: bool = False
+    history: list[dict[str, Any]] = []
+
+    @property
+    def lane(self) -> tuple[str, str, str]:
+        """What is processed one at a time and in order: a handler, a tenant and a key."""
+        return (self.handler, self.event.business_id, self.event.key)

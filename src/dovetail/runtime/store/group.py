@@ -1,0 +1,155 @@
+"""
+Group commit: works that arrive while the disk is busy share the next fsync.
+
+    write(work) -> queue -> one task takes all that wait -> one transaction on the executor
+                                                         -> after-commit calls, then results
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from dovetail.core.ports import StoreExecutor
+from dovetail.errors import StoreError
+from dovetail.runtime.store.port import Tx
+
+
+class Work:
+    """One accepted work and the future of its result; `item` is set for batched operations."""
+
+    __slots__ = ("call", "future", "is_item", "item")
+
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        future: asyncio.Future[Any],
+        item: Any = None,
+        *,
+        is_item: bool = False,
+    ) -> None:
+        self.call = call
+        self.future = future
+        self.item = item
+        self.is_item = is_item
+
+
+class Outcome:
+    """What became of one work: its value or its error, and what to call after the commit."""
+
+    __slots__ = ("error", "value")
+
+    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
+        self.value = value
+        self.error = error
+
+
+class TransactionRunner(Protocol):
+    """What an adapter gives the group: one transaction around a function, blocking."""
+
+    def __call__(self, body: Callable[[Tx], Any]) -> tuple[Any, list[Callable[[], None]]]:
+        """Commit *body* and return its value and the after-commit calls, or roll back and raise."""
+        ...
+
+
+class CommitGroup:
+    """Collects works and commits them together, in order of arrival."""
+
+    def __init__(
+        self, executor: StoreExecutor, transact: TransactionRunner, *, max_works: int = 2_000
+    ) -> None:
+        self._executor = executor
+        self._transact = transact
+        self._max_works = max_works
+        self._waiting: list[Work] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self.commits = 0
+        self.works = 0
+
+    def start(self) -> None:
+        """Begin committing."""
+        self._task = asyncio.create_task(self._loop(), name="store-writer")
+
+    async def close(self) -> None:
+        """Commit what was accepted, then stop."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+
+    async def submit(
+        self, call: Callable[..., Any], item: Any = None, *, is_item: bool = False
+    ) -> Any:
+        """Queue a work and wait for its durable result."""
+        if self._closing or self._task is None:
+            raise StoreError("The store is closed; nothing was written.")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append(Work(call, future, item, is_item=is_item))
+        self._wake.set()
+        return await future
+
+    async def _loop(self) -> None:
+        while True:
+            if not self._waiting:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            works = self._waiting[: self._max_works]
+            del self._waiting[: self._max_works]
+            await self._commit(works)
+
+    async def _commit(self, works: list[Work]) -> None:
+        outcomes, calls, commits = await self._executor.run(lambda: self._commit_blocking(works))
+        self.commits += commits
+        self.works += len(works)
+        for call in calls:
+            call()
+        for work, outcome in zip(works, outcomes, strict=True):
+            if work.future.done():  # the caller was cancelled; its work is durable all the same
+                continue
+            if outcome.error is not None:
+                work.future.set_exception(outcome.error)
+            else:
+                work.future.set_result(outcome.value)
+
+    def _commit_blocking(
+        self, works: list[Work]
+    ) -> tuple[list[Outcome], list[Callable[[], None]], int]:
+        try:
+            values, calls = self._transact(lambda tx: _run_together(tx, works))
+            return [Outcome(value) for value in values], calls, 1
+        except Exception as error:  # noqa: BLE001 - sorted out work by work below
+            if len(works) == 1:
+                return [Outcome(error=error)], [], 0
+            if isinstance(error, StoreError):
+                # The database itself refused; trying each alone would wait as long again for each.
+                return [Outcome(error=error) for _ in works], [], 0
+        outcomes: list[Outcome] = []
+        all_calls: list[Callable[[], None]] = []
+        for work in works:
+            alone, calls, _ = self._commit_blocking([work])
+            outcomes.extend(alone)
+            all_calls.extend(calls)
+        return outcomes, all_calls, len(works)
+
+
+def _run_together(tx: Tx, works: list[Work]) -> list[Any]:
+    values: list[Any] = []
+    index = 0
+    while index < len(works):
+        work = works[index]
+        if not work.is_item:
+            values.append(work.call(tx))
+            index += 1
+            continue
+        end = index
+        while end < len(works) and works[end].is_item and works[end].call is work.call:
+            end += 1
+        values.extend(work.call(tx, [one.item for one in works[index:end]]))
+        index = end
+    return values

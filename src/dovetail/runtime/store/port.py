@@ -1,0 +1,128 @@
+"""
+The Store port: state. Work is a function of a transaction; an adapter decides where it runs.
+
+Everything above speaks SQLAlchemy Core to a `Tx`; what differs between databases (upsert, JSON
+paths, number allocation) is asked of the Tx, so that no other module knows which database it is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Executable, Row, Table
+from sqlalchemy.dialects.sqlite import Insert
+
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 - the item type of a batched operation
+
+Params = dict[str, Any] | Sequence[dict[str, Any]] | None
+
+
+class Tx(ABC):
+    """
+    One transaction. Lives on the store's executor; never keep it, never await in it.
+
+    Work given to `Store.write` may run more than once (when a neighbour in its group fails), so
+    it must depend on the database and its own arguments only.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._after_commit: list[Callable[[], None]] = []
+
+    def run(self, statement: Executable, params: Params = None) -> int:
+        """Execute and return the number of rows touched; a list of params executes once each."""
+        if isinstance(params, list) and not params:
+            return 0
+        return self._connection.execute(statement, params).rowcount
+
+    def rows(self, statement: Executable, params: Params = None) -> Sequence[Row[Any]]:
+        """Execute and return every row."""
+        return self._connection.execute(statement, params).all()
+
+    def first(self, statement: Executable, params: Params = None) -> Row[Any] | None:
+        """Execute and return the first row, or None."""
+        return self._connection.execute(statement, params).first()
+
+    def scalar(self, statement: Executable, params: Params = None) -> Any:
+        """Execute and return the first column of the first row, or None."""
+        return self._connection.execute(statement, params).scalar()
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Have *call* run on the event loop once this is durable, in the order of commits."""
+        self._after_commit.append(call)
+
+    @abstractmethod
+    def insert(self, table: Table) -> Insert:
+        """Return an INSERT that supports ``on_conflict_do_nothing`` and ``…_do_update``."""
+
+    @abstractmethod
+    def allocate(self, name: str, count: int) -> int:
+        """Reserve *count* numbers of a sequence, growing by one, and return the first."""
+
+    @abstractmethod
+    def json_field(self, field: str, kind: str) -> ColumnElement[Any]:
+        """
+        Return ``records.data ->> field`` as an SQL value.
+
+        Args:
+            field: A declared field name, or ``custom.NAME``.
+            kind: ``text``, ``number`` or ``boolean``: how the value compares.
+        """
+
+    @abstractmethod
+    def json_list_has(self, field: str, value: Any) -> ColumnElement[bool]:
+        """Return whether the JSON list in a field holds *value*."""
+
+    @abstractmethod
+    def ensure_index(self, name: str, entity: str, fields: Sequence[str]) -> None:
+        """Create the index on the fields of one entity unless it is there."""
+
+
+class Store(Protocol):
+    """State, with group commit. One contract suite holds every adapter to it."""
+
+    async def open(self) -> None:
+        """
+        Connect.
+
+        Raises:
+            EnvironmentInUseError: The database cannot be opened or written; says why.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish accepted work and disconnect."""
+        ...
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        """
+        Run *work* in a transaction and return its result once it is durable.
+
+        Works that arrive together share one commit; one that raises is rolled back alone and its
+        error is raised here.
+
+        Raises:
+            StoreError: The database refused (locked, full, read-only). Nothing was written.
+        """
+        ...
+
+    async def write_each(self, operation: Callable[[Tx, list[I]], list[T]], item: I) -> T:
+        """
+        As `write`, for one item of a batched operation.
+
+        Items of one operation that arrive together are handed over in one list (in order, one
+        result each); when the list fails, its items are tried one by one.
+        """
+        ...
+
+    async def read(self, query: Callable[[Tx], T]) -> T:
+        """
+        Run *query* on committed state; it must not write.
+
+        Raises:
+            StoreError: The database refused.
+        """
+        ...

@@ -1,0 +1,280 @@
+"""
+SQLite behind the Store port: WAL, ``synchronous=FULL``, one writer with group commit.
+
+Everything that only SQLite understands is in this file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite as dialect
+from sqlalchemy.pool import StaticPool
+
+from dovetail.core.ports import Ports, StoreExecutor
+from dovetail.errors import EnvironmentInUseError, StoreError
+from dovetail.runtime.store.group import CommitGroup
+from dovetail.runtime.store.port import I, Store, T, Tx
+from dovetail.runtime.store.schema import records, sequences
+
+R = TypeVar("R")
+
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_ -]+)?")
+_CASTS = {"number": "CAST({} AS NUMERIC)", "text": "{}", "boolean": "{}"}
+
+
+class SqliteTx(Tx):
+    """A transaction on SQLite."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        super().__init__(connection)
+        self._sequences: dict[str, int] = {}
+
+    def insert(self, table: sa.Table) -> dialect.Insert:
+        """Return SQLite's INSERT."""
+        return dialect.insert(table)
+
+    def allocate(self, name: str, count: int) -> int:
+        """Reserve numbers; written back once per transaction."""
+        first = self._sequences.get(name)
+        if first is None:
+            found = self.scalar(_NEXT, {"wanted": name})
+            first = int(found) if found is not None else 1
+        self._sequences[name] = first + count
+        return first
+
+    def flush(self) -> None:
+        """Write back what `allocate` reserved; called before the commit."""
+        if self._sequences:
+            self.run(
+                _SAVE_SEQUENCE,
+                [{"name": name, "next": number} for name, number in self._sequences.items()],
+            )
+
+    def json_field(self, field: str, kind: str) -> sa.ColumnElement[Any]:
+        """Return ``json_extract`` written out, so that an expression index can serve it."""
+        return sa.literal_column(_json_sql(field, kind))
+
+    def json_list_has(self, field: str, value: Any) -> sa.ColumnElement[bool]:
+        """Search the list with ``json_each``."""
+        _check_field(field)
+        return sa.text(
+            f"EXISTS (SELECT 1 FROM json_each(records.data, '$.{field}') AS item "  # noqa: S608
+            "WHERE item.value = :wanted_item)"
+        ).bindparams(wanted_item=value)  # type: ignore[return-value]
+
+    def ensure_index(self, name: str, entity: str, fields: Sequence[str]) -> None:
+        """Create a partial expression index."""
+        columns = ", ".join(_json_sql(field, "text") for field in fields)
+        # Names come from declared classes and are checked; SQLite allows no parameters in DDL.
+        if not _FIELD.fullmatch(entity) or not re.fullmatch(r"\w+", name):
+            raise ValueError(f"not an index name: {name!r} on {entity!r}")
+        sql = (
+            f"CREATE INDEX IF NOT EXISTS {name} ON records (business_id, {columns}) "
+            f"WHERE entity = '{entity}'"
+        ).replace("records.data", "data")
+        self._connection.exec_driver_sql(sql)
+
+
+_NEXT = sa.select(sequences.c.next).where(sequences.c.name == sa.bindparam("wanted"))
+_SAVE_SEQUENCE = (
+    dialect.insert(sequences)
+    .values(name=sa.bindparam("name"), next=sa.bindparam("next"))
+    .on_conflict_do_update(
+        index_elements=["name"], set_={"next": dialect.insert(sequences).excluded.next}
+    )
+)
+
+
+def _check_field(field: str) -> None:
+    if not _FIELD.fullmatch(field):
+        raise ValueError(f"not a field name: {field!r}")
+
+
+def _json_sql(field: str, kind: str) -> str:
+    _check_field(field)
+    name, _, custom = field.partition(".")
+    path = f'$.{name}."{custom}"' if custom else f"$.{name}"
+    return _CASTS[kind].format(f"json_extract({records.name}.data, '{path}')")
+
+
+class SqliteStore(Store):
+    """
+    One SQLite file (or ``:memory:``).
+
+    Args:
+        path: The file; created when missing, its folder must exist.
+        ports: Where blocking work runs.
+        busy_s: How long to wait for another process that holds the database.
+        synchronous: SQLite's own setting; FULL makes a commit survive a power cut.
+    """
+
+    def __init__(
+        self, path: Path | str, ports: Ports, *, busy_s: float = 10.0, synchronous: str = "FULL"
+    ) -> None:
+        self.path = str(path)
+        self._ports = ports
+        self._busy_s = busy_s
+        self._synchronous = synchronous
+        self._writer: sa.Connection | None = None
+        self._reader: sa.Connection | None = None
+        self._write_executor: StoreExecutor = ports.new_executor("store-write")
+        self._read_executor: StoreExecutor = (
+            self._write_executor if self.in_memory else ports.new_executor("store-read")
+        )
+        self._group = CommitGroup(self._write_executor, self._transact)
+        self._opened = False
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the database vanishes with this store."""
+        return self.path == ":memory:"
+
+    async def open(self) -> None:
+        """Open the file in WAL mode."""
+        self._writer = await self._write_executor.run(self._connect)
+        if self.in_memory:
+            self._reader = self._writer
+        else:
+            self._reader = await self._read_executor.run(self._connect)
+        self._group.start()
+        self._opened = True
+
+    async def close(self) -> None:
+        """Finish accepted work, fold the WAL back into the file, disconnect."""
+        if not self._opened:
+            self._write_executor.close()
+            self._read_executor.close()
+            return
+        self._opened = False
+        await self._group.close()
+        if self._reader is not None and self._reader is not self._writer:
+            await self._read_executor.run(_closer(self._reader))
+        if self._writer is not None:
+            await self._write_executor.run(_closer(self._writer))
+        self._read_executor.close()
+        self._write_executor.close()
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        """Run *work* with the next commit."""
+        result: T = await self._group.submit(work)
+        return result
+
+    async def write_each(self, operation: Callable[[Tx, list[I]], list[T]], item: I) -> T:
+        """Run the operation with the next commit, together with its likes."""
+        result: T = await self._group.submit(operation, item, is_item=True)
+        return result
+
+    async def read(self, query: Callable[[Tx], T]) -> T:
+        """Run *query* on the reading connection."""
+        if not self._opened:
+            raise StoreError("The store is closed; nothing was read.")
+        reader = self._reader
+
+        def work() -> T:
+            assert reader is not None  # noqa: S101 - set by open()
+            try:
+                return query(SqliteTx(reader))
+            except sa.exc.OperationalError as error:
+                raise _store_error(error, self.path) from error
+
+        return await self._read_executor.run(work)
+
+    @property
+    def commits(self) -> int:
+        """How many transactions were committed (fewer than works, when works share one)."""
+        return self._group.commits
+
+    def migrate(self, upgrade: Callable[[sa.Connection], R]) -> R:
+        """Run a schema migration, blocking, on a connection of its own; before `open`."""
+        connection = self._connect()
+        try:
+            return upgrade(connection)
+        except sa.exc.OperationalError as error:
+            raise _store_error(error, self.path) from error
+        finally:
+            _closer(connection)()
+
+    async def migrate_in_memory(self, upgrade: Callable[[sa.Connection], R]) -> R:
+        """Run a schema migration on the open connection: the only one an in-memory store has."""
+        writer = self._writer
+        assert writer is not None  # noqa: S101 - called after open()
+        return await self._write_executor.run(lambda: upgrade(writer))
+
+    def _connect(self) -> sa.Connection:
+        url = "sqlite://" if self.in_memory else f"sqlite:///{self.path}"
+        engine = sa.create_engine(
+            url,
+            isolation_level="AUTOCOMMIT",  # transactions are begun by hand, see _transact
+            poolclass=StaticPool,
+            connect_args={"check_same_thread": False, "timeout": self._busy_s},
+        )
+        try:
+            connection = engine.connect()
+            for pragma in (
+                "journal_mode=WAL",
+                f"synchronous={self._synchronous}",
+                "foreign_keys=ON",
+                "temp_store=MEMORY",
+                "cache_size=-32000",
+                "mmap_size=268435456",
+            ):
+                connection.exec_driver_sql(f"PRAGMA {pragma}")
+        except sa.exc.DBAPIError as error:
+            raise EnvironmentInUseError(
+                f"The database {self.path} cannot be opened: {error.orig}. "
+                "Check that its folder exists, that you may write there and that the disk is not "
+                "full, or name another file with --database.",
+                path=self.path,
+            ) from error
+        return connection
+
+    def _transact(self, body: Callable[[Tx], T]) -> tuple[T, list[Callable[[], None]]]:
+        connection = self._writer
+        assert connection is not None  # noqa: S101 - set by open()
+        try:
+            # IMMEDIATE takes the write lock at once: a read that turns into a write after another
+            # process committed would get SQLITE_BUSY without the busy timeout being used.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            tx = SqliteTx(connection)
+            value = body(tx)
+            tx.flush()
+            connection.exec_driver_sql("COMMIT")
+        except sa.exc.OperationalError as error:
+            _roll_back(connection)
+            raise _store_error(error, self.path) from error
+        except BaseException:
+            _roll_back(connection)
+            raise
+        return value, tx._after_commit
+
+
+def _roll_back(connection: sa.Connection) -> None:
+    raw = connection.connection.dbapi_connection
+    if getattr(raw, "in_transaction", False):
+        connection.exec_driver_sql("ROLLBACK")
+
+
+def _closer(connection: sa.Connection) -> Callable[[], None]:
+    def close() -> None:
+        connection.close()
+        connection.engine.dispose()
+
+    return close
+
+
+def _store_error(error: sa.exc.OperationalError, path: str) -> StoreError:
+    reason = str(error.orig)
+    if "locked" in reason or "busy" in reason:
+        advice = "Another process holds it: let that finish. The work is tried again by itself."
+    elif "full" in reason:
+        advice = "The disk is full: free some space. The work is tried again by itself."
+    elif "readonly" in reason:
+        advice = "The file or its folder is read-only: make it writable."
+    else:
+        advice = "Run `dovetail doctor` to look at the database."
+    return StoreError(f"The database {path} refused: {reason}. {advice}", path=path, reason=reason)
