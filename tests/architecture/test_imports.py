@@ -1,0 +1,75 @@
+"""What may be imported where, beyond the layers that import-linter holds."""
+
+import ast
+import subprocess
+import sys
+
+# Everything else goes through the Transport port.
+HTTP_MODULES = {
+    "src/dovetail/connector_sdk/http.py": "the product's one door to platforms",
+    "src/dovetail/simulator_sdk/outgoing.py": "simulators share no code with connectors",
+}
+HEAVY = ("sqlalchemy", "aiohttp", "pydantic", "alembic", "starlette", "typer", "rich", "msgspec")
+
+# What reads the outside world; product code asks core.ports for it (decision 0008).
+OUTSIDE = {
+    "time.time",
+    "time.monotonic",
+    "time.perf_counter",
+    "time.sleep",
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "date.today",
+    "uuid.uuid1",
+    "uuid.uuid4",
+    "random.random",
+    "random.choice",
+    "random.randint",
+    "random.uniform",
+    "random.shuffle",
+}
+# The ports themselves, and the layers that talk to a person, who lives in real time.
+PORTS = ("src/dovetail/core/clock.py", "src/dovetail/core/ids.py", "src/dovetail/cli/")
+
+
+def test_the_http_library_has_one_door_per_side(tree):
+    users = {tree.name(p) for p in tree.product_files if "aiohttp" in _roots(tree, p)}
+
+    assert users <= set(HTTP_MODULES)
+
+
+def test_no_product_module_knows_of_mocks(tree):
+    users = [tree.name(p) for p in tree.product_files if "unittest.mock" in tree.imports(p)]
+
+    assert not users
+
+
+def test_no_product_module_reads_the_outside_world_past_the_ports(tree):
+    found = [
+        f"{tree.name(path)}:{node.lineno} {ast.unparse(node.func)}()"
+        for path in tree.product_files
+        if not tree.name(path).startswith(PORTS)
+        for node in ast.walk(tree.parse(path))
+        if isinstance(node, ast.Call) and _tail(node.func) in OUTSIDE
+    ]
+
+    assert not found, f"take it from core.ports.Ports: {found}"
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = f"import sys, dovetail; print([name for name in {HEAVY} if name in sys.modules])"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout.strip() == "[]"
+
+
+def _roots(tree, path):
+    return {name.partition(".")[0] for name in tree.imports(path)}
+
+
+def _tail(function: ast.expr) -> str:
+    return ".".join(ast.unparse(function).split(".")[-2:])
