@@ -30,7 +30,7 @@ check: $(STAMP)  ## Format, lint, types, layers, spelling
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell *.md docs src tests examples scripts changes
+	$(BIN)/codespell *.md docs src examples scripts changes
 
 fix: $(STAMP)  ## Format and repair what can be repaired
 	$(BIN)/ruff format .
