@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+import tomllib
 
 # Written with brackets so that this file does not find itself.
 MACHINE = re.compile(
@@ -50,6 +51,23 @@ def test_what_runs_in_ci_can_be_run(tree):
     assert path.stat().st_mode & stat.S_IXUSR
     assert os.access(path, os.X_OK)
     assert "set -euo pipefail" in path.read_text()
+
+
+def test_the_lock_file_knows_every_dependency_that_is_declared(tree):
+    project = tomllib.loads((tree.root / "pyproject.toml").read_text())
+    packages = tomllib.loads((tree.root / "uv.lock").read_text())["package"]
+    locked = next(p for p in packages if p["name"] == project["project"]["name"])["metadata"]
+    extras = project["project"]["optional-dependencies"].values()
+    declared = [*project["project"]["dependencies"], *(one for extra in extras for one in extra)]
+
+    assert {_package(one) for one in declared} == {one["name"] for one in locked["requires-dist"]}
+    for group, requirements in project["dependency-groups"].items():
+        in_lock = {one["name"] for one in locked["requires-dev"][group]}
+        assert {_package(one) for one in requirements} == in_lock, "run: .uv/bin/uv lock"
+
+
+def _package(requirement: str) -> str:
+    return re.match(r"[\w.-]+", requirement).group().lower()
 
 
 def _lines(path):
