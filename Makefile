@@ -42,7 +42,7 @@ test: $(STAMP)  ## Run every test
 demo: $(STAMP)  ## Sync two sandbox CRMs over real HTTP, with faults and a crash
 	@$(BIN)/python examples/demo.py
 
-bench: $(STAMP)  ## Measure against peers and physical limits (ONLY=name for one)
+bench: $(STAMP)  ## Measure against what the machine can do (ONLY=name for one)
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 docs: $(STAMP)  ## Refresh the generated tables in docs/
