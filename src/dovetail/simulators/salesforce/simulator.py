@@ -1,0 +1,397 @@
+"""The Salesforce simulator: HTTP around an org."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dovetail.core.clock import Clock
+from dovetail.core.transport import Transport
+from dovetail.simulator_sdk.base import Endpoint, Simulator, json_response
+from dovetail.simulator_sdk.fault import Fault
+from dovetail.simulator_sdk.limit import WindowLimit
+from dovetail.simulator_sdk.people import Person
+from dovetail.simulator_sdk.record import Record, Table
+from dovetail.simulator_sdk.refusal import RefusedError
+from dovetail.simulators.salesforce import moment
+from dovetail.simulators.salesforce.catalog import ACCOUNT, CASE, CONTACT, LEAD, OPPORTUNITY
+from dovetail.simulators.salesforce.identifier import IdSequence
+from dovetail.simulators.salesforce.login import (
+    REVOKE_PATH,
+    TOKEN_PATH,
+    USER_INFO_PATH,
+    LoginHost,
+)
+from dovetail.simulators.salesforce.org import Org
+from dovetail.simulators.salesforce.record_view import RecordView, to_record
+from dovetail.simulators.salesforce.refusal import SalesforceError, not_found
+from dovetail.simulators.salesforce.rest.call import Api, Call, Operation, Reply
+from dovetail.simulators.salesforce.rest.composite import OPERATIONS
+from dovetail.simulators.salesforce.rest.cursor import CursorShelf
+from dovetail.simulators.salesforce.session import SessionBook, new_secret
+from dovetail.simulators.salesforce.sobject import Row, SObject
+from dovetail.simulators.salesforce.value import clean
+from dovetail.simulators.salesforce.version import is_retired, is_supported, listed_versions
+from dovetail.simulators.salesforce.write import Writer, row_id_of
+
+_VERSIONS = "/services/data"
+_DATA = "/services/data/{version}"
+_OPEN_TO_ALL = frozenset({_VERSIONS, TOKEN_PATH, REVOKE_PATH})
+_MAX_URI_BYTES = 16_384
+_DAY_S = 24 * 3600.0
+AUTOMATION = "AUTOMATION"
+"""Source of an edit that a workflow or job makes: it moves SystemModstamp alone."""
+
+_OBJECTS = {
+    "contacts": CONTACT,
+    "companies": ACCOUNT,
+    "leads": LEAD,
+    "deals": OPPORTUNITY,
+    "tickets": CASE,
+}
+
+
+class Salesforce(Simulator):
+    """
+    One Salesforce org behind its REST API.
+
+    Args:
+        clock: The platform's time.
+        rng: Source of everything random in here.
+        transport: Not used: Salesforce sends no webhooks over plain HTTP.
+        base_url: Own public URL.
+        records: How many people to seed.
+        seed: Which people.
+        daily_limit: API calls in any 24 hours.
+        commit_lag_s: How long a write stays invisible to queries.
+        external_id_fields: Custom fields to add, flagged External ID and Unique; an org has none.
+        has_duplicate_rule: Whether creating a contact with a known e-mail address is questioned.
+        session_timeout_s: A session ends when it is not used for so long.
+        rotates_refresh_tokens: Whether each refresh replaces the refresh token.
+    """
+
+    platform = "salesforce"
+    title = "Salesforce"
+    resources = {name: sobject.name for name, sobject in _OBJECTS.items()}
+    columns = {name: sobject.columns for name, sobject in _OBJECTS.items()}
+    granularity = timedelta(seconds=1)
+    ui_source = "UI"
+    allows_duplicates = True
+
+    def __init__(  # noqa: PLR0913 - each is a property of the org
+        self,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        transport: Transport,
+        base_url: str = "",
+        records: int = 0,
+        seed: int = 0,
+        daily_limit: int = 100_000,
+        commit_lag_s: float = 0,
+        external_id_fields: tuple[str, ...] = (),
+        has_duplicate_rule: bool = False,
+        session_timeout_s: float = 7200,
+        rotates_refresh_tokens: bool = False,
+    ) -> None:
+        self._secrets: dict[str, str] = {}
+        super().__init__(
+            clock=clock,
+            rng=rng,
+            transport=transport,
+            base_url=base_url,
+            records=records,
+            seed=seed,
+        )
+        self._daily_calls = daily_limit
+        self._commit_lag_s = commit_lag_s
+        self._external_id_fields = external_id_fields
+        self._has_duplicate_rule = has_duplicate_rule
+        self._session_timeout_s = session_timeout_s
+        self._rotates = rotates_refresh_tokens
+        org_id = IdSequence("00D").new()[:15]
+        self._secrets = {
+            "access_token": f"{org_id}!AQ{new_secret(self.rng, 60)}",
+            "refresh_token": f"5Aep861{new_secret(self.rng, 60)}",
+            "client_id": f"3MVG9{new_secret(self.rng, 40)}",
+            "client_secret": new_secret(self.rng, 48),
+        }
+        self._api: Api
+        self.sessions: SessionBook
+        self._daily: WindowLimit
+        self._account_ids: dict[str, str] = {}
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """What a client needs; the instance URL is the simulator's own."""
+        return self._secrets | {"instance_url": self.base_url}
+
+    @credentials.setter
+    def credentials(self, secrets: dict[str, str]) -> None:
+        self._secrets = secrets
+
+    @property
+    def org(self) -> Org:
+        """The state behind the API."""
+        return self._api.org
+
+    def routes(self) -> Sequence[Route]:
+        """Return the routes of the login host and of every version of the API."""
+        return [
+            *LoginHost(self).routes(),
+            Route(_VERSIONS, self._versions, methods=["GET"]),
+            *(
+                Route(_DATA + item.template, self._endpoint(item), methods=[item.method])
+                for item in OPERATIONS
+            ),
+        ]
+
+    def build(self) -> dict[str, Table]:
+        """Create an empty org with one user."""
+        org = Org(
+            now=self.now,
+            name="Dovetail Sandbox",
+            external_id_fields=self._external_id_fields,
+            has_duplicate_rule=self._has_duplicate_rule,
+        )
+        self._daily = WindowLimit(
+            "DailyApiRequests", clock=self.clock, limit=self._daily_calls, per_s=_DAY_S
+        )
+        self.limits = [self._daily]
+        self.sessions = SessionBook(
+            now=self.now,
+            rng=self.rng,
+            credentials=self._secrets,
+            org_id=org.id[:15],
+            timeout_s=self._session_timeout_s,
+            rotates=self._rotates,
+        )
+        self._api = Api(
+            org=org,
+            writer=Writer(org),
+            cursors=CursorShelf(self.now),
+            daily_limit=lambda: (self._daily.limit, self._daily.remaining),
+            commit_lag_s=self._commit_lag_s,
+        )
+        self._account_ids = {}
+        return {
+            name: RecordView(name, org.table(org.sobject(sobject.name)))
+            for name, sobject in _OBJECTS.items()
+        }
+
+    def seed_person(self, person: Person, number: int) -> None:
+        """Insert a contact, and the account of the company if it is a new one."""
+        org = self._api.org
+        contact = org.sobject("Contact")
+        created = moment.to_text(person.created_at)
+        values = _clean_known(contact, person.values())
+        if person.company_name is not None:
+            values["AccountId"] = self._account_of(person.company_name, created)
+        org.insert("Contact", values, at=created, modified_at=moment.to_text(person.modified_at))
+        self._settle(contact)
+
+    async def admit(self, request: Request, template: str) -> Response | None:
+        """Check the size of the URL, the session, the version and the daily limit."""
+        if template in _OPEN_TO_ALL:
+            return None
+        raw = request.scope.get("raw_path") or request.url.path.encode()
+        if len(raw) + len(request.scope.get("query_string", b"")) > _MAX_URI_BYTES:
+            return Response("URI Too Long", status_code=414, media_type="text/plain")
+        if not self.sessions.is_valid(request.headers.get("authorization")):
+            if template == USER_INFO_PATH:
+                return Response("Bad_OAuth_Token", status_code=403, media_type="text/html")
+            return _refusal(_INVALID_SESSION)
+        error = self._refuse_call(request.url.path)
+        return None if error is None else _refusal(error)
+
+    def _refuse_call(self, path: str) -> SalesforceError | None:
+        if not path.startswith(f"{_VERSIONS}/"):
+            return None
+        version = path.removeprefix(f"{_VERSIONS}/").partition("/")[0]
+        if is_retired(version):
+            message = f"The requested API version ({version}) is retired"
+            return SalesforceError(410, "UNSUPPORTED_API_VERSION", message)
+        if not is_supported(version):
+            return not_found()
+        return None if self._daily.admit() else _LIMIT_EXCEEDED
+
+    def finish(self, request: Request, template: str, response: Response) -> None:
+        """Say how much of the daily limit is used."""
+        is_api = request.url.path.startswith(f"{_VERSIONS}/")
+        if is_api and template not in _OPEN_TO_ALL and response.status_code != 401:
+            response.headers["Sforce-Limit-Info"] = self._limit_info()
+
+    def refuse(self, error: RefusedError, request: Request) -> Response:
+        """Return the list that the platform's errors are."""
+        if isinstance(error, SalesforceError):
+            return _refusal(error)
+        if error.status == 404:
+            return _refusal(not_found())
+        if error.status == 405:
+            message = f"HTTP Method '{request.method}' not allowed"
+            return _refusal(SalesforceError(405, "METHOD_NOT_ALLOWED", message))
+        return _refusal(SalesforceError(error.status, "INVALID_INPUT", error.message))
+
+    def fault_answer(self, fault: Fault, request: Request) -> Response:
+        """Return how the platform says that it cannot serve."""
+        if fault.kind == "expired_token":
+            return _refusal(_INVALID_SESSION)
+        if fault.kind == "rate_limit":
+            response = _refusal(_LIMIT_EXCEEDED)
+            response.headers["Sforce-Limit-Info"] = self._limit_info()
+            return response
+        status = fault.status or 503
+        if status == 500:
+            return _refusal(_UNEXPECTED)
+        if status == 503:
+            return _refusal(_UNAVAILABLE)
+        return Response("<html><body>Bad gateway</body></html>", status, media_type="text/html")
+
+    def field_names(self, resource: str) -> frozenset[str]:
+        """Return the fields that a create may set."""
+        sobject = self._sobject(resource)
+        return frozenset(field.name for field in sobject.fields if field.is_writable)
+
+    def create_record(self, resource: str, fields: Mapping[str, Any], *, source: str) -> Record:
+        """Create a record as a person or an import does."""
+        sobject = self._sobject(resource)
+        row_id = self._api.writer.create(sobject, fields, allow_duplicates=True)
+        if source == "IMPORT":
+            self._settle(sobject)
+        return self._record(sobject, row_id)
+
+    def update_record(
+        self, resource: str, id: str, fields: Mapping[str, Any], *, source: str
+    ) -> Record:
+        """Change a record; ``{"IsDeleted": false}`` alone takes it out of the bin."""
+        sobject = self._sobject(resource)
+        row_id = self._known_id(sobject, id)
+        if dict(fields) == {"IsDeleted": False}:
+            return to_record(self._api.writer.undelete(sobject, row_id))
+        is_automated = source == AUTOMATION
+        row = self._api.writer.update(sobject, row_id, fields, is_automated=is_automated)
+        return to_record(row)
+
+    def delete_record(self, resource: str, id: str, *, source: str) -> Record:
+        """Move a record to the bin, or out of it for good when it is there already."""
+        sobject = self._sobject(resource)
+        row_id = self._known_id(sobject, id)
+        record = self._record(sobject, row_id)
+        if record.deleted:
+            self._api.org.forget(sobject, row_id)
+            return record
+        self._api.writer.delete(sobject, row_id)
+        return self._record(sobject, row_id)
+
+    def merge_records(
+        self,
+        resource: str,
+        id: str,
+        other: str,
+        *,
+        source: str,
+    ) -> Record:
+        """Merge the other record into *id*, as a person does: the API has no such call."""
+        sobject = self._sobject(resource)
+        winner, loser = self._known_id(sobject, id), self._known_id(sobject, other)
+        return to_record(self._api.writer.merge(sobject, winner, [loser]))
+
+    def _endpoint(self, operation: Operation) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            body = await request.body()
+            content_type = request.headers.get("content-type", "")
+            if body and not content_type.lower().startswith("application/json"):
+                message = (
+                    "Content-Type header specified in HTTP request is not supported:"
+                    f" {content_type}"
+                )
+                return _refusal(SalesforceError(415, "UNSUPPORTED_MEDIA_TYPE", message))
+            params = dict(request.path_params)
+            call = Call(
+                method=request.method,
+                version=params.pop("version"),
+                params=params,
+                query=dict(request.query_params),
+                headers=dict(request.headers),
+                body=body,
+                strike=lambda kind: self.faults.take(
+                    kind, path=request.url.path, method=request.method
+                ),
+                count=self._daily.admit,
+            )
+            return _response(operation.function(self._api, call))
+
+        return endpoint
+
+    async def _versions(self, request: Request) -> Response:
+        return json_response(listed_versions())
+
+    def _limit_info(self) -> str:
+        limit = self._daily.limit
+        return f"api-usage={limit - self._daily.remaining}/{limit}"
+
+    def _sobject(self, resource: str) -> SObject:
+        native = self.resources[self.table(resource).name]
+        return self._api.org.sobject(native)
+
+    def _known_id(self, sobject: SObject, text: str) -> str:
+        row_id = row_id_of(text, sobject)
+        if row_id is None or self._api.org.lookup(sobject.name, row_id) is None:
+            raise RefusedError(f"no {sobject.name} has the id {text}", status=404)
+        return row_id
+
+    def _record(self, sobject: SObject, row_id: str) -> Record:
+        row: Row = self._api.org.table(sobject).committed.rows[row_id]
+        return to_record(row)
+
+    def _account_of(self, company: str, created: str) -> str:
+        if company not in self._account_ids:
+            row = self._api.org.insert("Account", {"Name": company}, at=created)
+            self._account_ids[company] = row["Id"]
+            self._settle(self._api.org.sobject("Account"))
+        return self._account_ids[company]
+
+    def _settle(self, sobject: SObject) -> None:
+        """Show at once to queries what was there before anybody looked."""
+        self._api.org.table(sobject).visible(self.now(), 0)
+
+
+def _clean_known(sobject: SObject, values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values that the platform would have kept, without those it would refuse."""
+    kept = {}
+    for column, value in values.items():
+        field = sobject.find(sobject.columns.get(column, ""))
+        if field is None:
+            continue
+        try:
+            kept[field.name] = clean(field, value)
+        except SalesforceError:
+            continue
+    return kept
+
+
+def _response(reply: Reply) -> Response:
+    headers = dict(reply.headers)
+    if reply.body is None:
+        return Response(status_code=reply.status, headers=headers)
+    return json_response(reply.body, reply.status, headers)
+
+
+def _refusal(error: SalesforceError) -> Response:
+    return json_response(error.to_body(), error.status)
+
+
+_INVALID_SESSION = SalesforceError(401, "INVALID_SESSION_ID", "Session expired or invalid")
+_LIMIT_EXCEEDED = SalesforceError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+_UNAVAILABLE = SalesforceError(
+    503, "SERVER_UNAVAILABLE", "We are down for maintenance. Sorry for the inconvenience."
+)
+_UNEXPECTED = SalesforceError(
+    500, "UNKNOWN_EXCEPTION", "An unexpected error occurred. Please try again later."
+)
