@@ -18,6 +18,7 @@ CALL_KINDS = (
     "html",
     "expired_token",
     "consistency_lag",
+    "row_lock",
 )
 WEBHOOK_KINDS = ("webhook_lost", "webhook_duplicate", "webhook_reorder", "webhook_late")
 KINDS = CALL_KINDS + WEBHOOK_KINDS
