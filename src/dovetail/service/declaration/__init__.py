@@ -1,5 +1,6 @@
 """What a user declares: services, their integrations, mappings, routing and pricing."""
 
+from dovetail.service.declaration.explanation import Section, explain
 from dovetail.service.declaration.integration import (
     ConflictResolution,
     Deletes,
@@ -20,10 +21,12 @@ __all__ = [
     "IntegrationConfig",
     "Mappings",
     "Schedule",
+    "Section",
     "Service",
     "ServiceType",
     "SyncBy",
     "SyncMode",
     "SyncedEntity",
+    "explain",
     "load_services",
 ]

@@ -19,9 +19,9 @@ from dovetail.service.declaration.problem import (
 )
 from dovetail.service.declaration.table import Table
 from dovetail.service.declaration.value import (
-    Duration,
     EntityNames,
     Names,
+    Period,
     Platforms,
     choice,
 )
@@ -98,23 +98,18 @@ class Schedule(Declaration):
 
     realtime: EntityNames = ()
     batch: EntityNames = ()
-    batch_interval: Duration = timedelta(minutes=15)
-    poll_interval: Duration = timedelta(minutes=1)
+    batch_interval: Period = timedelta(minutes=15)
+    poll_interval: Period = timedelta(minutes=1)
 
     @classmethod
     def cross_check(cls, fields: Mapping[str, Any]) -> list[Problem]:
-        """Refuse an entity that is in both lists, and intervals below a second."""
+        """Refuse an entity that is in both lists."""
         realtime = set(entity_names(fields.get("realtime")))
-        problems = [
+        return [
             Problem(("batch", position), f"{name!r} is in realtime already; choose one.")
             for position, name in enumerate(entity_names(fields.get("batch")))
             if name in realtime
         ]
-        for name in ("batch_interval", "poll_interval"):
-            length = fields.get(name)
-            if isinstance(length, timedelta) and timedelta(0) < length < timedelta(seconds=1):
-                problems.append(Problem((name,), "must be at least one second."))
-        return problems
 
 
 def read_field_policies(value: object) -> Table[Table[str]]:

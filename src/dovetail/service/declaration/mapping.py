@@ -69,7 +69,10 @@ class EntityMappings(Table[FieldMapping]):
     __slots__ = ()
 
     def __getattr__(self, platform: str) -> FieldMapping:
-        if platform.startswith("_") or platform not in self:
+        # Copying asks for special methods before there is anything in the table.
+        if platform.startswith("_"):
+            raise AttributeError(platform)
+        if platform not in self:
             raise _no_attribute(platform, self, "mapping for platform")
         return self[platform]
 
@@ -84,7 +87,9 @@ class Mappings(Table[EntityMappings]):
         return super().__getitem__(singular(found) if found else entity)
 
     def __getattr__(self, entity: str) -> EntityMappings:
-        if entity.startswith("_") or entity not in self:
+        if entity.startswith("_"):
+            raise AttributeError(entity)
+        if entity not in self:
             raise _no_attribute(entity, self, "mapping of entity")
         return self[entity]
 
@@ -151,14 +156,19 @@ def _read_platforms(
 def _no_field(entity: type[Entity], given: object) -> Problem:
     if not isinstance(given, str):
         return Problem((), f"must name a field of {entity.__name__}, not {kind_of(given)}.")
-    allowed = (*mappable_fields(entity), "custom.<name>")
-    noun = f"a field of {entity.__name__} that can be mapped"
-    problem = unknown(given, noun, allowed)
-    if problem.closest is None:
-        # "custom.<name>" is no spelling of anything; "customer" must not suggest it.
-        return problem
-    near = closest(given, mappable_fields(entity))
-    return Problem((), problem.message, allowed, near)
+    fields = mappable_fields(entity)
+    message = f"{given!r} is not a field of {entity.__name__} that can be mapped."
+    return Problem((), message, (*fields, "custom.<name>"), _nearest_field(entity, given))
+
+
+def _nearest_field(entity: type[Entity], given: str) -> str | None:
+    head, dot, rest = given.partition(".")
+    if head == "custom":
+        return "custom.<name>"
+    near = closest(head, (*mappable_fields(entity), *(["custom"] if dot else [])))
+    if near is None or not dot:
+        return near
+    return resolve_field(entity, f"{near}.{rest}") or near
 
 
 def _reach(record: object, path: str) -> Any:
@@ -182,6 +192,6 @@ def _put(values: dict[str, Any], path: str, value: object) -> None:
 
 
 def _no_attribute(name: str, table: Mapping[str, Any], noun: str) -> AttributeError:
-    near = closest(name, table) if not name.startswith("_") else None
+    near = closest(name, table)
     hint = f" Did you mean {near!r}?" if near else f" Declared: {', '.join(table) or 'none'}."
     return AttributeError(f"There is no {noun} {name!r}.{hint}")

@@ -168,20 +168,20 @@ class _PerUnit(PricingModel):
 
     def estimates(self) -> list[Estimate]:
         """Return the price of 1,000."""
-        return [Estimate(f"1,000 {self.unit}", self.cost(1_000))]
+        return [Estimate(f"1,000 {self.unit}s", self.cost(1_000))]
 
 
 class PerTicket(_PerUnit):
     """Each ticket costs `rate`."""
 
-    unit = "tickets"
+    unit = "ticket"
     model: Literal["per-ticket"] = "per-ticket"
 
 
 class PerPost(_PerUnit):
     """Each published post costs `rate`."""
 
-    unit = "posts"
+    unit = "post"
     model: Literal["per-post"] = "per-post"
 
 

@@ -80,12 +80,15 @@ def read_limit(value: object) -> int | None:
     return int(number)
 
 
-def _read_duration(value: object) -> timedelta:
+def _read_period(value: object) -> timedelta:
     try:
-        return parse_duration(value)
+        period = parse_duration(value)
     except ConfigError as exc:
         word = "".join(letter for letter in str(value) if letter.isalpha())
         raise ProblemsError([Problem((), exc.message, (), closest(word, UNITS))]) from exc
+    if period < timedelta(seconds=1):
+        raise refuse(f"must be at least one second, and is {format_duration(period)}.")
+    return period
 
 
 def _read_text(value: object) -> str:
@@ -171,9 +174,9 @@ def _names_or_one(value: object) -> tuple[str, ...]:
 
 Money = Annotated[Decimal, BeforeValidator(read_money)]
 Limit = Annotated[int | None, BeforeValidator(read_limit)]
-Duration = Annotated[
+Period = Annotated[
     timedelta,
-    BeforeValidator(_read_duration),
+    BeforeValidator(_read_period),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
 ]
 Text = Annotated[str, BeforeValidator(_read_text)]
