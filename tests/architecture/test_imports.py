@@ -4,6 +4,8 @@ import ast
 import subprocess
 import sys
 
+import dovetail
+
 # Everything else goes through the Transport port.
 HTTP_MODULES = {
     "src/dovetail/connector_sdk/http.py": "the product's one door to platforms",
@@ -55,6 +57,14 @@ def test_no_product_module_reads_the_outside_world_past_the_ports(tree):
     ]
 
     assert not found, f"take it from core.ports.Ports: {found}"
+
+
+def test_no_product_module_imports_the_public_face(tree):
+    face = {f"dovetail.{name}" for name in dovetail.__all__}
+
+    users = {tree.name(p): sorted(tree.imports(p) & face) for p in tree.product_files}
+
+    assert not {name: names for name, names in users.items() if names}, "import from the home"
 
 
 def test_importing_the_package_loads_nothing_heavy():
