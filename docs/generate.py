@@ -89,9 +89,9 @@ def _lineage(error: type) -> str:
 # --- connectors ---
 
 
-def connectors_page() -> str:
-    """Return a table of platforms and one of resources per platform."""
-    connectors = connector_classes()
+def connectors_page(connectors: list[type[Connector]] | None = None) -> str:
+    """Return a table of platforms and one of resources per platform; of all that there are."""
+    connectors = connector_classes() if connectors is None else connectors
     lines = [
         "# Connectors",
         "",
