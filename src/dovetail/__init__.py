@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dovetail.runtime.retry import Retry
     from dovetail.service.context import db, idempotent, now, platform, send, step
     from dovetail.service.handlers import every, on
-    from dovetail.service.service import Service, ServiceType
+    from dovetail.service.declaration import Service, ServiceType
 
 __all__ = [
     "App",
@@ -46,8 +46,8 @@ _HOMES = {
     "Entity": "dovetail.model.entity",
     "Event": "dovetail.model.event",
     "Retry": "dovetail.runtime.retry",
-    "Service": "dovetail.service.service",
-    "ServiceType": "dovetail.service.service",
+    "Service": "dovetail.service.declaration",
+    "ServiceType": "dovetail.service.declaration",
     "db": "dovetail.service.context",
     "every": "dovetail.service.handlers",
     "idempotent": "dovetail.service.context",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.core.cron import Cron, Interval, Timetable, parse_timetable
+from dovetail.core.cron import Cron, Interval, Timetable, every
 from dovetail.errors import ConfigError
 
 START = datetime(2026, 3, 1, 9, 7, tzinfo=UTC)
@@ -113,18 +113,18 @@ def test_an_interval_ticks_on_whole_multiples_whenever_it_is_asked(seconds, mome
     ],
 )
 def test_a_timetable_is_a_cron_expression_or_a_duration(written, meant):
-    assert parse_timetable(written) == meant
+    assert every(written) == meant
 
 
 def test_a_time_zone_goes_with_a_cron_expression_only():
-    assert parse_timetable("0 9 * * *", timezone="Asia/Tokyo") == Cron("0 9 * * *", "Asia/Tokyo")
+    assert every("0 9 * * *", timezone="Asia/Tokyo") == Cron("0 9 * * *", "Asia/Tokyo")
     with pytest.raises(ConfigError, match="time zone has no meaning"):
-        parse_timetable("15 minutes", timezone="Asia/Tokyo")
+        every("15 minutes", timezone="Asia/Tokyo")
 
 
 def test_what_is_neither_is_refused():
     with pytest.raises(ConfigError, match=r"neither a cron expression .* nor a duration"):
-        parse_timetable("sometimes")
+        every("sometimes")
 
 
 def test_timetables_say_what_they_are():

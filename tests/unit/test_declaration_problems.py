@@ -52,18 +52,15 @@ def test_the_declaration_that_these_tests_break_is_valid():
     assert Service.create(**VALID).name == "Sync"
 
 
+ORDER_ZIP = "mappings.order.hubspot.zip"
+ADDRESS_ZIP = "shipping_address.postal_code"
 POLICIES = "integration.field_policies.contact."
 
 MISSPELT = [
     ("nmae", "x", "nmae", "name"),
     ("integration.platfroms", [], "integration.platfroms", "platforms"),
     ("integration.syncMod", "inbound", "integration.syncMod", "sync_mode"),
-    (
-        "integration.schedule.batchIntervall",
-        "1m",
-        "integration.schedule.batchIntervall",
-        "batch_interval",
-    ),
+    ("integration.schedule.batchIntervall", "1m", "", "batch_interval"),
     ("pricing.volum", [], "pricing.volum", "volume"),
     ("pricing.volume.0.maximum", 1, "pricing.volume[0].maximum", "max"),
     ("pricing.subscription", {"tier": [], "tiers": []}, "pricing.subscription.tier", "tiers"),
@@ -83,8 +80,11 @@ MISSPELT = [
     ("mappings.contcat", {}, "mappings.contcat", "contact"),
     ("mappings.contact.hubsport", {}, "mappings.contact.hubsport", "hubspot"),
     ("mappings.contact.hubspot.x", "lastNam", "mappings.contact.hubspot.x", "last_name"),
-    ("mappings.contact.hubspot.x", "custum.vip", "mappings.contact.hubspot.x", "customer_id"),
+    ("mappings.contact.hubspot.x", "custum.vip", "mappings.contact.hubspot.x", "custom.vip"),
     ("integration.schedule.batchInterval", "15-minuts", "", "minutes"),
+    ("mappings.contact.hubspot.x", "custom", "", "custom.<name>"),
+    ("mappings.contact.hubspot.x", "emial.domain", "", "email"),
+    ("mappings.order", {"hubspot": {"zip": "shipingAddress.postalCode"}}, ORDER_ZIP, ADDRESS_ZIP),
     ("integration.field_policies.contact", {"phne": "hubspot"}, POLICIES + "phne", "phone"),
     ("integration.field_policies.contact", {"phone": "hubspt"}, POLICIES + "phone", "hubspot"),
     ("integration.field_policies.cntact", {}, "", "contacts"),

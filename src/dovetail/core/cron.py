@@ -94,7 +94,7 @@ class Cron:
         return f"{self.expression} ({self.timezone})"
 
 
-def parse_timetable(when: str | timedelta, *, timezone: str | None = None) -> Cron | Interval:
+def every(when: str | timedelta, *, timezone: str | None = None) -> Cron | Interval:
     """
     Read ``*/15 * * * *``, ``@daily``, ``15 minutes`` or a timedelta as a timetable.
 
