@@ -125,6 +125,6 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path):
         load_services(tmp_path / "missing.yaml")
     with pytest.raises(ConfigError, match=r"must end in \.yaml, \.yml, \.json"):
         load(tmp_path, "name: One", "services.toml")
-    (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9")
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xe9")
     with pytest.raises(ConfigError, match="is not UTF-8"):
         load_services(tmp_path / "latin.yaml")

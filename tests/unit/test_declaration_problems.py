@@ -57,8 +57,8 @@ ADDRESS_ZIP = "shipping_address.postal_code"
 POLICIES = "integration.field_policies.contact."
 
 MISSPELT = [
-    ("nmae", "x", "nmae", "name"),
-    ("integration.platfroms", [], "integration.platfroms", "platforms"),
+    ("nname", "x", "nname", "name"),
+    ("integration.platphorms", [], "integration.platphorms", "platforms"),
     ("integration.syncMod", "inbound", "integration.syncMod", "sync_mode"),
     ("integration.schedule.batchIntervall", "1m", "", "batch_interval"),
     ("pricing.volum", [], "pricing.volum", "volume"),
@@ -72,15 +72,15 @@ MISSPELT = [
     ("integration.entities", ["contacts", "compnies"], "integration.entities[1]", "companies"),
     ("integration.syncMode", "bi-directional", "integration.syncMode", "bidirectional"),
     ("integration.conflictResolution", "last_write_win", "", "last-write-wins"),
-    ("integration.deletes", "propogate", "integration.deletes", "propagate"),
+    ("integration.deletes", "propagat", "integration.deletes", "propagate"),
     ("integration.sync_by", "handler", "integration.sync_by", "handlers"),
-    ("integration.routing", "inteligent", "integration.routing", "intelligent"),
+    ("integration.routing", "intellgent", "integration.routing", "intelligent"),
     ("type", "automaton", "type", "automation"),
     ("pricing.model", "per_sync", "pricing.model", "per-sync"),
     ("mappings.contcat", {}, "mappings.contcat", "contact"),
     ("mappings.contact.hubsport", {}, "mappings.contact.hubsport", "hubspot"),
     ("mappings.contact.hubspot.x", "lastNam", "mappings.contact.hubspot.x", "last_name"),
-    ("mappings.contact.hubspot.x", "custum.vip", "mappings.contact.hubspot.x", "custom.vip"),
+    ("mappings.contact.hubspot.x", "custim.vip", "mappings.contact.hubspot.x", "custom.vip"),
     ("integration.schedule.batchInterval", "15-minuts", "", "minutes"),
     ("mappings.contact.hubspot.x", "custom", "", "custom.<name>"),
     ("mappings.contact.hubspot.x", "emial.domain", "", "email"),
@@ -181,6 +181,9 @@ WRONG = [
     ("pricing.volume.0.max", 99, "pricing.volume[1].min", "what unit 100 cost"),
     ("routing", {"rules": [{}]}, "routing.rules[0].id", "is missing"),
     ("routing", {}, "routing.rules", "is missing"),
+    ("routing", {"rules": []}, "routing.rules", "is empty"),
+    ("integration.platforms", {"hubspot"}, "integration.platforms", "must be a list, not a set"),
+    ("integration.field_policies.contact", {"phone": ["x"]}, POLICIES + "phone", "not a policy"),
 ]
 
 
@@ -199,6 +202,14 @@ def test_a_service_needs_a_name():
 
     assert only_problem(data)["path"] == "name"
     assert only_problem(data)["message"] == "is missing."
+
+
+def test_a_key_without_a_value_is_a_key_not_given():
+    data = copy.deepcopy(VALID)
+    data |= {"platforms": None, "routing": None, "type": None}
+    data["integration"] |= {"syncMode": None, "deletes": None}
+
+    assert Service.create(**data) == Service.create(**VALID)
 
 
 def test_a_key_that_belongs_under_integration_is_told_where_to_go():
@@ -275,7 +286,7 @@ def test_a_percentage_is_a_share():
 
 def test_everything_that_is_wrong_is_told_at_once():
     data = copy.deepcopy(VALID)
-    data["nmae"] = 1
+    data["nname"] = 1
     data["integration"]["platforms"][1] = "hubsport"
     data["integration"]["syncMode"] = "both"
     data["integration"]["schedule"] = {"realtime": ["deals"], "batchInterval": "soon"}
@@ -285,7 +296,7 @@ def test_everything_that_is_wrong_is_told_at_once():
 
     found = {problem["path"] for problem in problems(data)}
     assert found == {
-        "nmae",
+        "nname",
         "integration.platforms[1]",
         "integration.syncMode",
         "integration.schedule.realtime[0]",

@@ -80,7 +80,8 @@ class Declaration(BaseModel):
                 problems.append(cls.unknown_key(str(key)))
             elif name in fields:
                 problems.append(Problem((str(key),), f"is given twice: it is the same as {name}."))
-            else:
+            elif value is not None or cls.model_fields[name].is_required():
+                # "mappings:" with nothing after it is how YAML writes a section left empty.
                 fields[name] = value
         return fields, problems
 

@@ -139,7 +139,7 @@ def read_field_policies(value: object) -> Table[Table[str]]:
                 problems.append(
                     unknown(str(field), noun, mappable_fields(entity), name, str(field))
                 )
-            elif policy not in FIELD_POLICIES and policy not in PLATFORM_NAMES:
+            elif str(policy) not in FIELD_POLICIES and str(policy) not in PLATFORM_NAMES:
                 noun = "a policy, nor a platform that owns the field"
                 allowed = (*FIELD_POLICIES, *sorted(PLATFORM_NAMES))
                 problems.append(unknown(str(policy), noun, allowed, name, str(field)))

@@ -111,8 +111,10 @@ def kind_of(value: object) -> str:
             return "a table"
         case str():
             return repr(value)
-        case Sequence() | set() | frozenset():
+        case Sequence():
             return "a list"
+        case set() | frozenset():
+            return "a set, which has no order"
         case _:
             return repr(value)
 

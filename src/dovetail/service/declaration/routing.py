@@ -59,8 +59,10 @@ class Routing(Declaration):
 
     @classmethod
     def cross_check(cls, fields: Mapping[str, Any]) -> list[Problem]:
-        """Refuse two rules with one id."""
+        """Refuse a router without rules, and two rules with one id."""
         rules = fields.get("rules")
+        if rules in ([], ()):
+            return [Problem(("rules",), "is empty: no event would go anywhere.")]
         problems: list[Problem] = []
         seen: set[Any] = set()
         for position, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
