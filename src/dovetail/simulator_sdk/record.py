@@ -99,6 +99,15 @@ class Table:
         """Iterate over the live records, oldest insertion first."""
         return (record for record in self._order if record.deleted_at is None)
 
+    @property
+    def size(self) -> int:
+        """Return how many records were ever inserted."""
+        return len(self._order)
+
+    def at(self, position: int) -> Record:
+        """Return the record of this `sequence`."""
+        return self._order[position]
+
     def scan(self, *, start: int = 0) -> Iterator[Record]:
         """Iterate over all records, deleted ones too, from the one with this `sequence` on."""
         for position in range(start, len(self._order)):

@@ -29,6 +29,8 @@ class Replica:
 
     def __init__(self) -> None:
         self.modified = TimeIndex()
+        self.version = 0
+        """Moves whenever what is visible changes."""
         self._waiting: deque[tuple[datetime, str, Snapshot | None]] = deque()
         self._visible: dict[str, Snapshot] = {}
 
@@ -53,6 +55,7 @@ class Replica:
         limit = now - timedelta(seconds=lag_s)
         while self._waiting and self._waiting[0][0] <= limit:
             _, id, snapshot = self._waiting.popleft()
+            self.version += 1
             if snapshot is None:
                 self._visible.pop(id, None)
                 self.modified.discard(id)

@@ -1,0 +1,5 @@
+"""HubSpot CRM v3: contacts, companies, deals, tickets, properties, owners, webhooks, OAuth."""
+
+from dovetail.simulators.hubspot.simulator import HubSpotSimulator
+
+__all__ = ["HubSpotSimulator"]
