@@ -84,9 +84,13 @@ class Table:
         return self.committed.put(row_id, row)
 
     def take_back(self, row_id: str, before: Row | None) -> None:
-        """Undo the last `put` that has not been taken back; no query may come between."""
-        self._arriving.pop()
+        """Undo the last `put` that has not been taken back."""
         self.committed.put(row_id, before)
+        if self._arriving:
+            self._arriving.pop()
+        else:
+            # A query inside the same composite has seen the write already.
+            self._visible.put(row_id, before)
 
     def visible(self, now: datetime, lag_s: float) -> RowIndex:
         """Return what a query sees; what was visible once stays so when the lag grows."""

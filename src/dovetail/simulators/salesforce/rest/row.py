@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
+from dovetail.core import json
 from dovetail.simulators.salesforce import moment
 from dovetail.simulators.salesforce.field import Field
 from dovetail.simulators.salesforce.refusal import SalesforceError, not_found
@@ -18,6 +20,7 @@ from dovetail.simulators.salesforce.rest.call import (
 from dovetail.simulators.salesforce.sobject import Row, SObject
 from dovetail.simulators.salesforce.write import AmbiguousKeyError, row_id_of
 
+_TAGGED_OBJECTS = frozenset({"Account"})
 # The platform's web server takes such an ending of the path for a file extension.
 _SWALLOWED_ENDINGS = (".inc",)
 
@@ -43,10 +46,9 @@ def update(api: Api, call: Call) -> Reply:
     sobject = api.org.sobject(call.params["object"])
     row_id = _id_in_path(call, sobject)
     row = api.writer.existing(sobject, row_id)
+    _check_tag(call, sobject, row)
     if is_unmodified_since(call, "if-unmodified-since", row["LastModifiedDate"]) is False:
-        raise SalesforceError(
-            412, "PRECONDITION_FAILED", "The record has changed since the given time"
-        )
+        raise _changed_meanwhile()
     sent = call.json()
     _refuse_in_body(sent, "Id")
     check_lock(call, row_id)
@@ -58,7 +60,7 @@ def delete(api: Api, call: Call) -> Reply:
     """Move a row to the bin."""
     sobject = api.org.sobject(call.params["object"])
     row_id = _id_in_path(call, sobject)
-    api.writer.existing(sobject, row_id)
+    _check_tag(call, sobject, api.writer.existing(sobject, row_id))
     check_lock(call, row_id)
     api.writer.delete(sobject, row_id)
     return Reply(204)
@@ -153,7 +155,10 @@ def _show(api: Api, call: Call, sobject: SObject, row_id: str) -> Reply:
     if row is None or row.get("IsDeleted"):
         raise not_found()
     headers = {"Last-Modified": moment.to_http(row["LastModifiedDate"])}
-    if is_unmodified_since(call, "if-modified-since", row["LastModifiedDate"]):
+    if sobject.name in _TAGGED_OBJECTS:
+        headers["ETag"] = _tag(row)
+    is_same = _tag(row) == call.headers.get("if-none-match") and "ETag" in headers
+    if is_same or is_unmodified_since(call, "if-modified-since", row["LastModifiedDate"]):
         return Reply(304, headers=headers)
     wanted = call.query.get("fields")
     fields = list(sobject.fields) if not wanted else chosen_fields(sobject, wanted.split(","))
@@ -180,6 +185,21 @@ def _key_in_path(api: Api, call: Call) -> tuple[SObject, Field]:
     if call.params["key"].lower().endswith(_SWALLOWED_ENDINGS):
         raise not_found()
     return sobject, field
+
+
+def _check_tag(call: Call, sobject: SObject, row: Row) -> None:
+    wanted = call.headers.get("if-match")
+    if wanted is not None and sobject.name in _TAGGED_OBJECTS and wanted != _tag(row):
+        raise _changed_meanwhile()
+
+
+def _tag(row: Row) -> str:
+    # Whole seconds are too coarse: two writes in one second must not share a tag.
+    return f'"{zlib.crc32(json.canonical(row)):08x}"'
+
+
+def _changed_meanwhile() -> SalesforceError:
+    return SalesforceError(412, "PRECONDITION_FAILED", "The record has changed since it was read")
 
 
 def _refuse_in_body(sent: dict[str, Any], name: str) -> None:
