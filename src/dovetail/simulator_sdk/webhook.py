@@ -16,6 +16,7 @@ BuildRequest = Callable[[list[Any], int], HttpRequest | None]
 """Makes the signed request of a batch for an attempt (0 is the first); None drops the batch."""
 
 _MAX_WAITING = 200_000
+_MAX_DELIVERIES = 10_000
 
 
 class WebhookSender:
@@ -127,6 +128,9 @@ class WebhookSender:
                 other = self._faults.choose(position)
                 events[position], events[other] = events[other], events[position]
         for start in range(0, len(events), self._max_batch):
+            if len(self._tasks) >= _MAX_DELIVERIES:
+                self.given_up += 1
+                continue
             self._spawn(self._deliver(events[start : start + self._max_batch]))
 
     async def _deliver(self, batch: list[Any]) -> None:

@@ -113,8 +113,12 @@ class ObjectApi:
         """Merge two records into a new one."""
         kind = kind_of(request)
         body = await object_in(request)
-        ids = [str(body.get(key) or "") for key in ("primaryObjectId", "objectIdToMerge")]
-        record = self._simulator.merge_by_id(kind, *ids, source="INTEGRATION")
+        missing = [key for key in ("primaryObjectId", "objectIdToMerge") if not body.get(key)]
+        if missing:
+            raise refusal.invalid(f"Some required fields were not set: [{', '.join(missing)}]")
+        record = self._simulator.merge_by_id(
+            kind, str(body["primaryObjectId"]), str(body["objectIdToMerge"]), source="INTEGRATION"
+        )
         return json_response(show(self._simulator.store, kind, record))
 
     async def erase(self, request: Request) -> Response:
