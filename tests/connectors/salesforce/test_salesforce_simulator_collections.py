@@ -56,6 +56,15 @@ async def test_all_or_none_restores_rows_that_were_updated_before_the_bad_one(or
     assert await org.rows("SELECT Id FROM Contact WHERE Email = 'b@example.com'") == []
 
 
+async def test_all_or_none_restores_a_row_that_was_written_twice(org):
+    row_id = await org.create(LastName="before")
+    rows = [contact(id=row_id, LastName=name) for name in ("once", "twice")]
+
+    await org.patch(COLLECTION, {"allOrNone": True, "records": [*rows, contact()]})
+
+    assert (await org.contact(row_id))["LastName"] == "before"
+
+
 async def test_a_value_of_the_wrong_json_kind_breaks_the_whole_collection(org):
     rows = [contact(LastName="a"), contact(LastName=7)]
 

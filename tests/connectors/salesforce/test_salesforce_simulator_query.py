@@ -58,6 +58,19 @@ async def test_pages_follow_locators_without_loss_or_repeat_and_the_last_has_non
     assert seen == ids
 
 
+@pytest.mark.parametrize(("count", "pages"), [(0, [0]), (200, [200]), (400, [200, 200])])
+async def test_full_pages_leave_no_empty_one_behind(org, count, pages):
+    await make(org, count)
+    answer = await org.query("SELECT Id FROM Contact", {"Sforce-Query-Options": "batchSize=200"})
+    sizes = [len(answer.body["records"])]
+
+    while not answer.body["done"]:
+        answer = await org.call("GET", answer.body["nextRecordsUrl"])
+        sizes.append(len(answer.body["records"]))
+
+    assert sizes == pages
+
+
 async def test_a_page_has_2000_rows_unless_asked_and_never_fewer_than_200(org):
     await make(org, 2001)
 
