@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from dovetail.core import json
 from dovetail.core.clock import Clock
 from dovetail.core.transport import Transport
+from dovetail.simulator_sdk.broken import halved, html_page
 from dovetail.simulator_sdk.call import CallLog
 from dovetail.simulator_sdk.control import ControlApp
 from dovetail.simulator_sdk.fault import ConnectionCut, Fault, FaultPlan
@@ -112,6 +113,7 @@ class Simulator:
         self._tables: dict[str, Table] | None = None
         self._loaded: list[tuple[str, dict[str, Any]]] = []
         self._moment: datetime | None = None
+        self._seeded_at: datetime | None = None
         self._routes = list(self.routes())
         self._control = ControlApp(self)
 
@@ -316,7 +318,7 @@ class Simulator:
         response = await self._handle(request, route, refusal, template)
         if self._strikes("cut_after", request):
             raise ConnectionCut
-        return _halved(response) if self._strikes("truncate", request) else response
+        return halved(response) if self._strikes("truncate", request) else response
 
     async def _fault_before(self, request: Request) -> Response | None:
         """Return what a fault answers in place of the platform, which then applies nothing."""
@@ -328,7 +330,7 @@ class Simulator:
             if fault := self._strikes(kind, request):
                 return self.fault_answer(fault, request)
         if html := self._strikes("html", request):
-            return Response(_HTML, status_code=html.status or 502, media_type="text/html")
+            return html_page(html.status or 502)
         return None
 
     def _strikes(self, kind: str, request: Request) -> Fault | None:
@@ -349,12 +351,14 @@ class Simulator:
         return response
 
     def _seed(self) -> None:
+        if self._seeded_at is None:
+            self._seeded_at = self.now()
         if self.records:
             crowd = people(
                 self.seed,
                 self.platform,
                 self.records,
-                until=self.now(),
+                until=self._seeded_at,
                 duplicates=self.allows_duplicates,
             )
             for number, person in enumerate(crowd):
@@ -383,17 +387,3 @@ def rng_of(seed: int) -> random.Random:
 
 def _micros(moment: datetime) -> int:
     return moment.microsecond + 1_000_000 * (moment.second + 60 * moment.minute)
-
-
-def _halved(response: Response) -> Response:
-    body = bytes(response.body)
-    headers = {k: v for k, v in response.headers.items() if k != "content-length"}
-    return Response(
-        body[: len(body) // 2], status_code=response.status_code, headers=headers, media_type=None
-    )
-
-
-_HTML = (
-    "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head>"
-    "<body><h1>Bad Gateway</h1><p>The server is temporarily unable to answer.</p></body></html>"
-)

@@ -25,6 +25,12 @@ def load_file(path: Path, simulators: Sequence[Simulator]) -> int:
     """
     header, rows = _read(path)
     chosen, resource = _destination(path, simulators)
+    if not chosen:
+        titles = ", ".join(simulator.title for simulator in simulators) or "no platform"
+        raise ConfigError(
+            f"{path}: {titles} cannot hold {resource}. Name the file after a resource of the "
+            "platform, such as contacts.csv or hubspot-companies.csv."
+        )
     created = 0
     for simulator in chosen:
         names = _translate(path, header, simulator, resource)

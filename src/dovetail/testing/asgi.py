@@ -129,8 +129,8 @@ class _Exchange:
             "method": request.method.upper(),
             "scheme": parts.scheme,
             "path": unquote(parts.path) or "/",
-            "raw_path": (parts.path or "/").encode("latin-1"),
-            "query_string": parts.query.encode("latin-1"),
+            "raw_path": (parts.path or "/").encode(),
+            "query_string": parts.query.encode(),
             "root_path": "",
             "headers": [
                 (name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()

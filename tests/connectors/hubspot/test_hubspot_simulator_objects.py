@@ -224,3 +224,18 @@ async def test_other_types_have_another_modification_property(portal):
     assert "lastmodifieddate" not in by_id.json["properties"]
     assert ticket.status == deal.status == 201
     assert (await portal.get("/crm/v3/objects/nothings")).status == 400
+
+
+async def test_whether_a_deal_was_won_is_computed(portal):
+    path, properties = "/crm/v3/objects/deals", {"dealname": "Big", "dealstage": "closedwon"}
+    id = (await portal.post(path, {"properties": properties})).json["id"]
+    asked = await portal.get(f"{path}/{id}", properties="hs_is_closed_won,pipeline")
+
+    assert asked.json["properties"]["hs_is_closed_won"] == "true"
+    assert asked.json["properties"]["pipeline"] == "default"
+
+
+async def test_associations_are_refused_rather_than_forgotten(portal):
+    body = {"properties": {"firstname": "Ada"}, "associations": [{"to": {"id": "1"}, "types": []}]}
+
+    assert (await portal.post(CONTACTS, body)).status == 400

@@ -177,3 +177,10 @@ async def test_a_fault_makes_the_index_lag_more(make_portal):
     assert (await portal.search()).ids == []
     await portal.clock.sleep(2)
     assert (await portal.search()).ids == [id]
+
+
+async def test_a_text_is_found_in_names_and_addresses(portal):
+    ids = await crowd(portal)
+
+    assert (await portal.search(query="BOB@")).ids == [ids["Bob"]]
+    assert (await portal.search(query="nobody")).ids == []

@@ -21,6 +21,7 @@ from dovetail.simulators.hubspot.request import (
     MAX_BATCH_WITH_HISTORY,
     flag_in,
     id_of,
+    id_property_of,
     inputs_in,
     inputs_of,
     kind_of,
@@ -87,7 +88,7 @@ class BatchApi:
                 record = store.tables[kind.name].get(key)
                 found = record if record is not None and record.deleted else None
             else:
-                found = store.find(kind, body.get("idProperty"), key)
+                found = store.find(kind, id_property_of(body), key)
             if found is None:
                 missing.append(key)
                 continue
@@ -125,7 +126,7 @@ class BatchApi:
         _distinct([id_of(entry) for entry in inputs])
 
         def check(entry: dict[str, Any]) -> _Row:
-            id_property = entry.get("idProperty")
+            id_property = id_property_of(entry)
             if id_property == "email":
                 raise refusal.invalid(
                     f"Unable to perform update by {kind.type_id} property email; use record ids"
@@ -147,8 +148,8 @@ class BatchApi:
         _distinct([_upsert_key(entry) for entry in inputs])
 
         def check(entry: dict[str, Any]) -> _Row:
-            id_property = entry.get("idProperty")
-            if not isinstance(id_property, str):
+            id_property = id_property_of(entry)
+            if id_property is None:
                 raise refusal.invalid("Some required fields were not set: [idProperty]")
             store.check_id_property(kind, id_property, action="update/upsert")
             record = store.find(kind, id_property, id_of(entry))

@@ -16,6 +16,7 @@ from dovetail.simulator_sdk.record import Record, Table
 from dovetail.simulators.hubspot import refusal
 from dovetail.simulators.hubspot.request import (
     flag_in,
+    id_property_of,
     kind_of,
     limit_in,
     names_in,
@@ -126,7 +127,7 @@ class ObjectApi:
         kind = kind_of(request)
         body = await object_in(request)
         store = self._simulator.store
-        record = store.find(kind, body.get("idProperty"), str(body.get("objectId") or ""))
+        record = store.find(kind, id_property_of(body), str(body.get("objectId") or ""))
         if record is not None:
             store.erase(kind, record, source="INTEGRATION")
         return Response(status_code=204)

@@ -71,9 +71,19 @@ async def object_in(request: Request) -> dict[str, Any]:
 def properties_of(body: dict[str, Any]) -> dict[str, Any]:
     """Return the `properties` of a record to write."""
     properties = body.get("properties")
+    if body.get("associations"):
+        raise refusal.invalid("The sandbox keeps no associations; write the record without them")
     if not isinstance(properties, dict):
         raise refusal.invalid("Some required fields were not set: [properties]")
     return properties
+
+
+def id_property_of(body: dict[str, Any]) -> str | None:
+    """Return the unique property that an id is a value of; None for record ids."""
+    given = body.get("idProperty")
+    if given is not None and not isinstance(given, str):
+        raise refusal.invalid("Invalid input JSON: idProperty is a text")
+    return given
 
 
 def texts_of(body: dict[str, Any], key: str) -> list[str]:

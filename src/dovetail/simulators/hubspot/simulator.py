@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from starlette.requests import Request
@@ -36,6 +36,7 @@ from dovetail.simulators.hubspot.webhook_api import WebhookApi
 # Ten retries within 24 hours: the sum, jitter included, stays below a day.
 RETRY_DELAYS_S = (60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 4800.0, 9600.0, 19200.0, 38400.0)
 
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _COMPANY_COLUMNS = {
     "name": "name",
     "domain": "domain",
@@ -132,15 +133,7 @@ class HubSpotSimulator(Simulator):
         self._search_limit = search_limit
         self.portal_id = self.rng.randrange(10_000_000, 50_000_000)
         self.webhook_secret = str(self._uuid())
-        self.credentials = {
-            "access_token": f"pat-na1-{self._uuid()}",
-            "app_id": str(self.rng.randrange(1_000_000, 9_000_000)),
-            "developer_api_key": str(self._uuid()),
-            "client_id": str(self._uuid()),
-            "client_secret": self.webhook_secret,
-            "refresh_token": f"na1-{self._uuid()}",
-            "authorization_code": f"na1-{self._uuid()}",
-        }
+        self.credentials = self._new_credentials()
         self.webhooks = WebhookSender(
             clock=clock,
             rng=random.Random(self.rng.getrandbits(64)),
@@ -197,6 +190,8 @@ class HubSpotSimulator(Simulator):
             created_at=_whole_millis(person.created_at),
             modified_at=_whole_millis(max(person.modified_at, person.created_at)),
             source="IMPORT",
+            # Writes reach the index in the order of their times; these are older than all others.
+            indexed_at=_LONG_AGO,
         )
 
     async def admit(self, request: Request, template: str) -> Response | None:
@@ -303,6 +298,17 @@ class HubSpotSimulator(Simulator):
         """Let the search index show what it would show by now."""
         lag_s = self.lag_s(request, self.search_lag_s)
         self.store.search[kind.name].catch_up(now=self.clock.now(), lag_s=lag_s)
+
+    def _new_credentials(self) -> dict[str, str]:
+        return {
+            "access_token": f"pat-na1-{self._uuid()}",
+            "app_id": str(self.rng.randrange(1_000_000, 9_000_000)),
+            "developer_api_key": str(self._uuid()),
+            "client_id": str(self._uuid()),
+            "client_secret": self.webhook_secret,
+            "refresh_token": f"na1-{self._uuid()}",
+            "authorization_code": f"na1-{self._uuid()}",
+        }
 
     def _live(self, kind: ObjectType, id: str) -> Record:
         record = self.store.resolve(kind, id)

@@ -120,6 +120,8 @@ class ObjectStore:
             return iso(record.modified_at)
         if name == "hs_object_id":
             return str(record.id)
+        if name == "hs_is_closed_won":
+            return str(record.fields.get("dealstage") == "closedwon").lower()
         value: str | None = record.fields.get(name)
         return value
 
@@ -211,14 +213,15 @@ class ObjectStore:
         created_at: datetime,
         modified_at: datetime,
         source: str,
+        indexed_at: datetime | None = None,
     ) -> Record:
-        """Add a record without telling anybody."""
+        """Add a record without telling anybody; search learns of it when it was modified."""
         self._last_id += self._rng.randrange(1, 60)
         record = self.tables[kind.name].insert(
             str(self._last_id), fields, at=created_at, modified_at=modified_at, source=source
         )
         self._claim(kind, record.id, fields)
-        self.search[kind.name].put(record, at=modified_at)
+        self.search[kind.name].put(record, at=indexed_at or modified_at)
         return record
 
     def update(self, kind: ObjectType, record: Record, changes: Fields, *, source: str) -> Record:
