@@ -58,7 +58,7 @@ def test_a_count_has_no_fields():
         ("null", LiteralKind.NULL, None),
         ("2026-03-01", LiteralKind.DATE, "2026-03-01"),
         ("2026-03-01T15:00:00Z", LiteralKind.DATETIME, "2026-03-01T15:00:00.000+0000"),
-        ("2026-03-01T15:00:00.900Z", LiteralKind.DATETIME, "2026-03-01T15:00:00.000+0000"),
+        ("2026-03-01T15:00:00.900Z", LiteralKind.DATETIME, "2026-03-01T15:00:00.900+0000"),
         ("2026-03-01T15:00:00+02:00", LiteralKind.DATETIME, "2026-03-01T13:00:00.000+0000"),
         ("2026-03-01T15:00:00.000+0000", LiteralKind.DATETIME, "2026-03-01T15:00:00.000+0000"),
         ("2026-03-01T15:00:00-05:30", LiteralKind.DATETIME, "2026-03-01T20:30:00.000+0000"),

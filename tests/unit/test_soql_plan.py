@@ -76,6 +76,8 @@ def rows():
         ("Contact.LastName = 'Byron'", ["Byron"]),
         ("CreatedDate = 2026-03-01T10:00:00+01:00 AND LastName = 'Byron'", ["Byron"]),
         ("SystemModstamp > 2026-03-01T09:00:00Z", []),
+        ("SystemModstamp >= 2026-03-01T09:00:00.001Z", []),
+        ("SystemModstamp < 2026-03-01T09:00:00.001Z AND LastName = 'Byron'", ["Byron"]),
     ],
 )
 def test_conditions(rows, condition, names):

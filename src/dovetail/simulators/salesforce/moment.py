@@ -22,6 +22,11 @@ def to_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
+def to_exact_text(moment: datetime) -> str:
+    """Return the same with its milliseconds: a bound in a query, which stored times compare to."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "+0000")
+
+
 def from_text(text: str) -> datetime:
     """Read the text of `to_text`."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")

@@ -21,6 +21,7 @@ from dovetail.simulators.salesforce.rest import (
     query,
     replication,
     row,
+    tree,
 )
 from dovetail.simulators.salesforce.rest.call import Api, Call, Operation, Reply
 
@@ -234,5 +235,6 @@ _PROCESSING_HALTED = Reply(
 OPERATIONS: tuple[Operation, ...] = (
     Operation("POST", "/composite", composite),
     Operation("POST", "/composite/batch", batch),
+    *tree.OPERATIONS,
     *SINGLE_OPERATIONS,
 )

@@ -157,7 +157,7 @@ class _Parser:
         if token.kind == "datetime":
             instant = moment.parse_datetime(token.text)
             if instant is not None:
-                return Literal(LiteralKind.DATETIME, moment.to_text(instant))
+                return Literal(LiteralKind.DATETIME, moment.to_exact_text(instant))
         if token.kind == "date":
             day = moment.parse_date(token.text)
             if day is not None:
