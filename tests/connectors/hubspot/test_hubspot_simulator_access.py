@@ -121,6 +121,18 @@ async def test_refused_calls_do_not_use_up_the_window_and_show_in_the_peak(make_
     assert shown == {"limit": 2, "per_s": 10.0, "max": 6}
 
 
+async def test_oauth_apps_have_a_limit_of_their_own_and_no_daily_headers(make_portal):
+    portal = make_portal(burst_limit=1)
+    refresh_token = portal.simulator.credentials["refresh_token"]
+    issued = await oauth(portal, grant_type="refresh_token", refresh_token=refresh_token)
+    portal.token = issued.json["access_token"]
+    answers = [await portal.get(CONTACTS) for _ in range(111)]
+
+    assert [answer.status for answer in answers] == [200] * 110 + [429]
+    assert answers[0].headers["x-hubspot-ratelimit-max"] == "110"
+    assert "x-hubspot-ratelimit-daily" not in answers[0].headers
+
+
 async def test_search_has_its_own_limit_and_no_headers(make_portal):
     portal = make_portal(search_limit=5)
     answers = [await portal.search() for _ in range(6)]

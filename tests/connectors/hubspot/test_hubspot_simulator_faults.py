@@ -61,6 +61,17 @@ async def test_faults_speak_as_the_vendor_does(portal):
     assert expired.json["category"] == "EXPIRED_AUTHENTICATION"
 
 
+async def test_a_locked_record_refuses_writes_only(portal):
+    id = await portal.add(firstname="Ada")
+    await faults(portal, {"kind": "row_lock", "count": 1})
+
+    assert (await portal.get(f"{CONTACTS}/{id}")).status == 200
+    assert (await portal.search()).status == 200
+    body = {"properties": {"phone": "1"}}
+    assert (await portal.patch(f"{CONTACTS}/{id}", body)).status == 423
+    assert (await portal.patch(f"{CONTACTS}/{id}", body)).status == 200
+
+
 async def test_a_truncated_answer_is_half_and_the_write_was_applied(portal):
     await faults(portal, {"kind": "truncate", "count": 1})
     answer = await portal.post(CONTACTS, {"properties": {"email": "ada@example.com"}})

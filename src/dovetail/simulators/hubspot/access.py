@@ -107,6 +107,10 @@ class Access:
         if issued.expires_at <= self._now():
             raise self.expired(issued.expires_at)
 
+    def is_oauth(self, request: Request) -> bool:
+        """Return whether a call comes with an OAuth token and not with the private app's."""
+        return request.headers.get("authorization", "").partition(" ")[2] in self._tokens
+
     def expired(self, expired_at: datetime) -> RefusedError:
         """Return the 401 for a token that ended at this moment."""
         ago = max(round((self._now() - expired_at).total_seconds()), 0)

@@ -36,6 +36,8 @@ from dovetail.simulators.hubspot.webhook_api import WebhookApi
 # Ten retries within 24 hours: the sum, jitter included, stays below a day.
 RETRY_DELAYS_S = (60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 4800.0, 9600.0, 19200.0, 38400.0)
 
+OAUTH_BURST_LIMIT = 110
+
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _COMPANY_COLUMNS = {
     "name": "name",
@@ -168,7 +170,10 @@ class HubSpotSimulator(Simulator):
             "ten_secondly_rolling", clock=self.clock, limit=self._burst_limit, per_s=10.0
         )
         self._search = WindowLimit("search", clock=self.clock, limit=self._search_limit, per_s=1.0)
-        self.limits = [self._burst, self._search]
+        self._oauth_burst = WindowLimit(
+            "oauth_ten_secondly_rolling", clock=self.clock, limit=OAUTH_BURST_LIMIT, per_s=10.0
+        )
+        self.limits = [self._burst, self._oauth_burst, self._search]
         self._day = self.now().date()
         self._calls_today = 0
         self._webhook_api.clear(random.Random(self.rng.getrandbits(64)))
@@ -203,8 +208,9 @@ class HubSpotSimulator(Simulator):
                 self._access.check_developer_key(request)
                 return None
             self._access.check_bearer(request)
-            self._check_limits(template)
+            self._check_limits(request, template)
             self._access.check_scope(request)
+            self._check_lock(request)
         except RefusedError as error:
             return self.refuse(error, request)
         return None
@@ -214,9 +220,12 @@ class HubSpotSimulator(Simulator):
         response.headers["x-hubspot-correlation-id"] = str(self._uuid())
         if template.endswith("/search") or template.startswith(("/oauth/", "/webhooks/")):
             return
-        response.headers["X-HubSpot-RateLimit-Max"] = str(self._burst_limit)
-        response.headers["X-HubSpot-RateLimit-Remaining"] = str(self._burst.remaining)
+        burst = self._burst_of(request)
+        response.headers["X-HubSpot-RateLimit-Max"] = str(burst.limit)
+        response.headers["X-HubSpot-RateLimit-Remaining"] = str(burst.remaining)
         response.headers["X-HubSpot-RateLimit-Interval-Milliseconds"] = "10000"
+        if burst is self._oauth_burst:
+            return
         response.headers["X-HubSpot-RateLimit-Daily"] = str(self._daily_limit)
         left = max(self._daily_limit - self._calls_today, 0)
         response.headers["X-HubSpot-RateLimit-Daily-Remaining"] = str(left)
@@ -321,7 +330,7 @@ class HubSpotSimulator(Simulator):
         if events and self.webhooks is not None:
             self.webhooks.emit(events)
 
-    def _check_limits(self, template: str) -> None:
+    def _check_limits(self, request: Request, template: str) -> None:
         today = self.now().date()
         if today != self._day:
             self._day, self._calls_today = today, 0
@@ -329,9 +338,18 @@ class HubSpotSimulator(Simulator):
             raise self._limited("DAILY")
         if template.endswith("/search") and not self._search.admit():
             raise self._limited("SECONDLY")
-        if not self._burst.admit():
+        if not self._burst_of(request).admit():
             raise self._limited("TEN_SECONDLY_ROLLING")
         self._calls_today += 1
+
+    def _burst_of(self, request: Request) -> WindowLimit:
+        return self._oauth_burst if self._access.is_oauth(request) else self._burst
+
+    def _check_lock(self, request: Request) -> None:
+        path = request.url.path
+        writes = request.method != "GET" and not path.endswith(("/search", "/read"))
+        if writes and self.faults.take("row_lock", path=path, method=request.method):
+            raise RefusedError("The resource is locked; wait at least 2 seconds", status=423)
 
     def _limited(self, policy: str) -> RefusedError:
         which = "daily" if policy == "DAILY" else policy.lower()
