@@ -318,6 +318,8 @@ async def test_composite_refuses_a_reference_to_nothing_too_many_calls_and_bad_p
     assert (await send(*(read(f"r{n}", f"{DATA}/query?q=x") for n in range(6)))).status == 400
     assert (await send(read("a"), read("a"))).status == 400
     assert (await send({"method": "GET", "url": DATA})).status == 400
+    odd = await send({**read("a", "http://["), "httpHeaders": "x"})
+    assert odd.body["compositeResponse"][0]["httpStatusCode"] == 404
     outside = await send(read("a", "/services/oauth2/userinfo"))
     assert outside.body["compositeResponse"][0]["httpStatusCode"] == 404
 

@@ -107,6 +107,20 @@ async def test_a_value_that_breaks_a_rule_is_refused_with_the_code_and_the_field
     assert await org.rows("SELECT Id FROM Contact") == []
 
 
+@pytest.mark.parametrize("employees", ["many", "nan", "1e999", 1.5, True, [], 10**400])
+async def test_what_is_not_a_whole_number_is_refused(org, employees):
+    answer = await org.post("/sobjects/Account", {"Name": "x", "NumberOfEmployees": employees})
+
+    assert (answer.status, answer.code) == (400, "JSON_PARSER_ERROR")
+
+
+async def test_numbers_may_be_written_as_text(org):
+    row_id = await org.create("Account", Name="x", NumberOfEmployees="12", AnnualRevenue="1.5")
+
+    row = (await org.get(f"/sobjects/Account/{row_id}")).body
+    assert (row["NumberOfEmployees"], row["AnnualRevenue"]) == (12, 1.5)
+
+
 async def test_messages_read_as_the_platform_writes_them(org):
     missing = await org.post("/sobjects/Contact", {})
     long = await org.post("/sobjects/Contact", {"LastName": "x", "FirstName": "y" * 41})

@@ -19,7 +19,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 def to_text(moment: datetime) -> str:
     """Return ``2026-03-01T15:04:05.000+0000``: milliseconds are dropped, never rounded."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+    return to_exact_text(moment.replace(microsecond=0))
 
 
 def to_exact_text(moment: datetime) -> str:
@@ -33,13 +33,13 @@ def from_text(text: str) -> datetime:
 
 
 def parse_datetime(text: str) -> datetime | None:
-    """Read ISO 8601 with a ``Z`` or an offset; None for anything else."""
+    """Read ISO 8601 with a ``Z`` or an offset, as UTC; None for anything else."""
     match = _DATETIME.fullmatch(text)
     if match is None or match["zone"] is None:
         return None
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 

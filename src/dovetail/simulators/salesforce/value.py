@@ -7,6 +7,7 @@ Two kinds of refusal, as on the platform: a value of the wrong JSON kind breaks 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -91,22 +92,16 @@ def _clean_boolean(_field: Field, raw: Any) -> bool:
 
 
 def _clean_number(field: Field, raw: Any) -> int | float:
-    if isinstance(raw, str):
-        raw = _number_of_text(raw)
-    if isinstance(raw, bool) or not isinstance(raw, int | float):
-        raise _wrong_kind("int" if field.type == "int" else "double", raw)
-    if field.type != "int":
-        return float(raw)
-    if raw != int(raw):
-        raise _wrong_kind("int", raw)
-    return int(raw)
-
-
-def _number_of_text(text: str) -> Any:
+    wanted = "int" if field.type == "int" else "double"
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        raise _wrong_kind(wanted, raw)
     try:
-        return float(text)
-    except ValueError:
-        return text
+        number = float(raw)
+    except (ValueError, OverflowError) as exc:
+        raise _wrong_kind(wanted, raw) from exc
+    if not math.isfinite(number) or (wanted == "int" and not number.is_integer()):
+        raise _wrong_kind(wanted, raw)
+    return int(number) if wanted == "int" else number
 
 
 def _clean_date(_field: Field, raw: Any) -> str | None:

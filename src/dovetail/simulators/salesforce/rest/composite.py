@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from dovetail.core import json
 from dovetail.simulators.salesforce.refusal import SalesforceError, json_error, not_found
@@ -83,9 +83,9 @@ def batch(api: Api, call: Call) -> Reply:
 
 def dispatch(api: Api, outer: Call, part: Mapping[str, Any], url: str, body: Any) -> Reply:
     """Make one call inside another and return its reply, errors as replies."""
-    split = urlsplit(url)
-    version_path = re.match(r"/services/data/(v\d+\.\d)(/.*)?$", unquote(split.path))
     try:
+        split = _split_url(url)
+        version_path = re.match(r"/services/data/(v\d+\.\d)(/.*)?$", unquote(split.path))
         if version_path is None:
             raise not_found()
         method, path = str(part.get("method", "")).upper(), version_path[2] or ""
@@ -93,7 +93,9 @@ def dispatch(api: Api, outer: Call, part: Mapping[str, Any], url: str, body: Any
             params = operation.match(method, path.rstrip("/"))
             if params is None:
                 continue
-            given = part.get("httpHeaders") or {}
+            given = part.get("httpHeaders")
+            if not isinstance(given, dict):
+                given = {}
             inner = replace(
                 outer,
                 method=method,
@@ -107,6 +109,13 @@ def dispatch(api: Api, outer: Call, part: Mapping[str, Any], url: str, body: Any
         raise not_found()
     except SalesforceError as exc:
         return Reply(exc.status, exc.to_body())
+
+
+def _split_url(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as exc:
+        raise not_found() from exc
 
 
 class _HaltedError(SalesforceError):

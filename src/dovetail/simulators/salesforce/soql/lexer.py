@@ -12,10 +12,10 @@ _TOKEN = re.compile(
     r"|(?P<string>'(?:[^'\\]|\\.)*')"
     r"|(?P<datetime>\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?P<zone>Z|[+-]\d\d:?\d\d)?)"
     r"|(?P<date>\d{4}-\d\d-\d\d)"
-    r"|(?P<number>[+-]?(?:\d+(?:\.\d+)?|\.\d+))"
+    r"|(?P<number>[+-]?(?:\d{1,40}(?:\.\d{1,40})?|\.\d{1,40})(?!\d))"
     r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)"
     r"|(?P<symbol>!=|<>|<=|>=|[=<>(),])",
-    re.DOTALL,
+    re.DOTALL | re.ASCII,
 )
 _CONTEXT = 30
 
