@@ -1,1 +1,1 @@
-"""What a connector is made of: values that describe a platform, roles it can play, one HTTP door."""
+"""What a connector is made of: values that describe a platform, roles, one HTTP door."""

@@ -1,4 +1,4 @@
-"""A connector: one class per platform, made of values, that says what happened and decides nothing."""
+"""A connector: one class per platform, made of values; it says what happened, decides nothing."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Records(Protocol):
         since: datetime,
         fields: Sequence[str],
     ) -> list[RemoteRecord | None]:
-        """Return, per create whose answer was lost, the record that it made after *since*, if any."""
+        """Return, per create whose answer was lost, the record it made after *since*, if any."""
         ...
 
 

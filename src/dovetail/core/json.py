@@ -43,7 +43,7 @@ def decode(data: bytes | str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return the value as it will look after a round trip: only dict, list, str, int, float…"""
+    """Return the value as it will look after a round trip: only dict, list, str, int and so on."""
     return msgspec.to_builtins(value)
 
 

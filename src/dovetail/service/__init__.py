@@ -1,1 +1,1 @@
-""""""
+"""The declaration API: what a user writes."""

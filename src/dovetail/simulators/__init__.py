@@ -1,1 +1,1 @@
-""""""
+"""One stateful stand-in per platform, speaking the platform's HTTP."""

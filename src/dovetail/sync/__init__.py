@@ -1,1 +1,1 @@
-""""""
+"""Two-way sync: reconcile, absorb, push."""

@@ -1,0 +1,91 @@
+"""
+Logging: structlog, to standard error, with secrets redacted by name and by look.
+
+Redaction is the last processor, so that whatever a caller passes, no secret is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+REDACTED = "[redacted]"
+
+_NAMES = re.compile(
+    r"(^|_|-)(token|secret|password|passwd|api_?key|apikey|authorization|credentials?|cookie|"
+    r"hapikey|signature|refresh|private_?key)($|_|-)",
+    re.IGNORECASE,
+)
+_LOOKS = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=!-]{8,}", rf"\1 {REDACTED}"),
+        (r"\bpat-[a-z0-9]+-[0-9a-f-]{16,}", REDACTED),  # HubSpot private app token
+        (r"\b00D[A-Za-z0-9]{9,15}![A-Za-z0-9._]{8,}", REDACTED),  # Salesforce session id
+        (r"\b[sr]k_(live|test)_[A-Za-z0-9]{8,}", REDACTED),  # Stripe key
+        (
+            r"(?i)([?&](?:hapikey|access_token|api_key|token|client_secret)=)[^&\s\"']+",
+            rf"\1{REDACTED}",
+        ),
+    )
+)
+
+
+def redact_text(text: str) -> str:
+    """Return the text with whatever looks like a credential replaced."""
+    for pattern, replacement in _LOOKS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redact(value: Any, name: str = "") -> Any:
+    """Return plain data with secrets replaced, judged by the names of keys and by their look."""
+    if name and _NAMES.search(name) and value not in (None, "", True, False):
+        return REDACTED
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, dict):
+        return {key: redact(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact(item) for item in value]
+    return value
+
+
+def _redact_entry(
+    _logger: Any, _method: str, entry: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    return {key: redact(value, key) for key, value in entry.items()}
+
+
+def configure_logging(level: str = "info", *, json_lines: bool = False) -> None:
+    """
+    Send the log to standard error: coloured lines for a person, JSON lines for a machine.
+
+    Args:
+        level: debug, info, warning or error.
+        json_lines: One JSON object a line.
+    """
+    number = getattr(logging, level.upper(), logging.INFO)
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if json_lines
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _redact_entry,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,85 @@
+"""Settings of a process: from the command line, then the environment, then defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from dovetail.errors import ConfigError
+
+_PREFIX = "DOVETAIL_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    What may differ between machines.
+
+    Args:
+        database: The SQLite file.
+        host: Where webhooks are received.
+        port: Where webhooks are received; 0 takes any free one.
+        public_url: What platforms call, when a proxy or tunnel stands in front.
+        secret_key: 32 bytes in base64 that seal credentials; without it a key file beside the
+            database is made and used.
+        max_body_bytes: Largest webhook body that is read.
+        concurrency: Handler runs at the same time.
+        shutdown_s: How long running handlers may go on after a stop was asked for.
+        log_level: debug, info, warning or error.
+    """
+
+    database: Path = Path("dovetail.db")
+    host: str = "127.0.0.1"
+    port: int = 8787
+    public_url: str | None = None
+    secret_key: str | None = None
+    max_body_bytes: int = 1024 * 1024
+    concurrency: int = 128
+    shutdown_s: float = 10.0
+    log_level: str = "info"
+
+    def __repr__(self) -> str:
+        return f"Settings(database={self.database}, host={self.host}, port={self.port})"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """
+        Read ``DOVETAIL_DATABASE``, ``DOVETAIL_PORT`` and so on.
+
+        Raises:
+            ConfigError: A value cannot be read; names the variable.
+        """
+        found = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            name = _PREFIX + field.name.upper()
+            text = found.get(name)
+            if text is None or text == "":
+                continue
+            values[field.name] = _read(name, text, type(field.default))
+        return cls(**values)
+
+    def but(self, **changes: Any) -> Self:
+        """Return a copy with the changes that are not None."""
+        return replace(
+            self, **{name: value for name, value in changes.items() if value is not None}
+        )
+
+    @property
+    def webhook_base(self) -> str:
+        """The URL that platforms call, without a trailing slash."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+def _read(name: str, text: str, kind: type) -> Any:
+    try:
+        if kind in (int, float):
+            return kind(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{name}={text!r} is not a number. Correct the variable or unset it."
+        ) from error
+    return Path(text) if issubclass(kind, Path) else text

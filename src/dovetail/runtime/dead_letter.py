@@ -1,0 +1,101 @@
+"""Dead letters: deliveries that were given up, kept whole, and how to bring them back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from dovetail.core import json
+from dovetail.model.event import Event
+from dovetail.runtime.log import event_of
+from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.schema import DEAD, DISCARDED, SCHEDULED, deliveries, events, steps
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that was given up: what it was, why, and every failure that led there."""
+
+    id: int
+    handler: str
+    attempt: int
+    died_at: int
+    error: dict[str, Any]
+    history: list[dict[str, Any]]
+    event: Event
+
+
+def list_dead(
+    tx: Tx, *, handler: str | None = None, business_id: str | None = None, limit: int = 100
+) -> list[DeadLetter]:
+    """Return dead letters, newest first."""
+    query = (
+        sa.select(
+            deliveries.c.id.label("delivery_id"),
+            deliveries.c.handler,
+            deliveries.c.attempt,
+            deliveries.c.finished_at,
+            deliveries.c.error,
+            deliveries.c.history,
+            *events.c,
+        )
+        .join(events, events.c.seq == deliveries.c.event_seq)
+        .where(sa.text("deliveries.status = 3"))
+        .order_by(deliveries.c.id.desc())
+        .limit(limit)
+    )
+    if handler is not None:
+        query = query.where(deliveries.c.handler == handler)
+    if business_id is not None:
+        query = query.where(deliveries.c.business_id == business_id)
+    return [
+        DeadLetter(
+            id=row.delivery_id,
+            handler=row.handler,
+            attempt=row.attempt,
+            died_at=row.finished_at,
+            error=json.decode(row.error) if row.error else {},
+            history=json.decode(row.history) if row.history else [],
+            event=event_of(row),
+        )
+        for row in tx.rows(query)
+    ]
+
+
+def replay_dead(tx: Tx, ids: Sequence[int], now: int, *, from_start: bool = False) -> list[int]:
+    """
+    Make dead letters open again and return the ids that were.
+
+    Recorded steps stay recorded, so a replay goes on after the last one; with *from_start* they
+    are forgotten and every step runs anew.
+    """
+    # SCHEDULED, not OPEN: the running process may be another one, and its clock loop finds this.
+    found = [
+        row.id
+        for row in tx.rows(
+            sa.select(deliveries.c.id).where(
+                deliveries.c.id.in_(list(ids)), deliveries.c.status == DEAD
+            )
+        )
+    ]
+    if not found:
+        return []
+    if from_start:
+        tx.run(sa.delete(steps).where(steps.c.delivery_id.in_(found)))
+    tx.run(
+        sa.update(deliveries)
+        .where(deliveries.c.id.in_(found))
+        .values(status=SCHEDULED, due_at=now, attempt=0, finished_at=None)
+    )
+    return found
+
+
+def discard_dead(tx: Tx, ids: Sequence[int]) -> int:
+    """Give dead letters up for good; they stay in the history. Returns how many."""
+    return tx.run(
+        sa.update(deliveries)
+        .where(deliveries.c.id.in_(list(ids)), deliveries.c.status == DEAD)
+        .values(status=DISCARDED)
+    )

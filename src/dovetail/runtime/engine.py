@@ -1,0 +1,113 @@
+"""
+The runtime of one process: store, bus, log, dispatcher and scheduler, started and stopped together.
+
+    Runtime(store, bus, log, handlers, schedules, ports)
+      .log        appends events in somebody's transaction
+      .start()    runs what is open, then what comes
+      .stop()     finishes what runs within a deadline; the rest stays open in the store
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from dovetail.core.ports import Ports
+from dovetail.runtime.bus.port import Bus
+from dovetail.runtime.dispatcher import Dispatcher
+from dovetail.runtime.handler import HandlerSpec, Subscriptions
+from dovetail.runtime.history import count_open
+from dovetail.runtime.log import EventLog
+from dovetail.runtime.run import Runner
+from dovetail.runtime.schedule import Schedule, Scheduler
+from dovetail.runtime.store.port import Store
+from dovetail.runtime.unit import UnitOfWork
+
+logger = structlog.get_logger("dovetail.runtime")
+
+
+class Runtime:
+    """
+    Durable execution of handlers over one store.
+
+    Args:
+        store: An open store whose tables exist.
+        bus: Tells this process of committed deliveries.
+        log: Where events go; it is told of the handlers.
+        handlers: Every handler of the process.
+        schedules: What happens again and again.
+        ports: Time, ids, randomness.
+        services: What handlers reach through their context.
+        concurrency: Runs at the same time.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        bus: Bus,
+        log: EventLog,
+        handlers: Sequence[HandlerSpec],
+        schedules: Sequence[Schedule] = (),
+        ports: Ports,
+        services: Any = None,
+        concurrency: int = 128,
+    ) -> None:
+        self.store = store
+        self.ports = ports
+        self.services = services
+        self._bus = bus
+        self.subscriptions = log.subscriptions = Subscriptions(handlers)
+        self.log = log
+        runner = Runner(store, log, ports.clock, ports.rng, services)
+        self._dispatcher = Dispatcher(
+            store=store,
+            bus=bus,
+            subscriptions=self.subscriptions,
+            runner=runner,
+            clock=ports.clock,
+            concurrency=concurrency,
+        )
+        self._scheduler = Scheduler(store, self.log, ports.clock, schedules)
+        self._started = False
+
+    def start(self, *, schedules: bool = True) -> None:
+        """Run open deliveries and, unless told otherwise, send the ticks of the schedules."""
+        self._dispatcher.start()
+        if schedules:
+            self._scheduler.start()
+        self._started = True
+
+    async def stop(self, deadline_s: float = 10.0) -> None:
+        """Stop taking work, let runs finish for *deadline_s*, hand the rest back."""
+        if not self._started:
+            return
+        self._started = False
+        await self._scheduler.stop()
+        cancelled = await self._dispatcher.stop(deadline_s)
+        await self._bus.close()
+        if cancelled:
+            logger.warning("runs_handed_back", count=cancelled, deadline_s=deadline_s)
+
+    async def open_count(self, handlers: list[str] | None = None) -> int:
+        """Return how many deliveries are open."""
+        return await self.store.read(lambda tx: count_open(tx, handlers))
+
+    async def wait_idle(self, handlers: list[str] | None = None, *, poll_s: float = 0.02) -> None:
+        """Wait until no delivery (of these handlers) is open."""
+        while await self.open_count(handlers) > 0:
+            await self.ports.clock.sleep(poll_s)
+
+    def unit(self, business_id: str, source: str) -> UnitOfWork:
+        """Return a unit of work outside any run; its owner commits it."""
+        return UnitOfWork(
+            store=self.store,
+            log=self.log,
+            business_id=business_id,
+            source=source,
+            caused_by=None,
+            clock=self.ports.clock,
+            new_id=self.ports.ids.new,
+        )

@@ -1,0 +1,235 @@
+"""
+Running deliveries and keeping their books: effect and "done" commit together.
+
+    done    -> the unit of work is applied and the delivery finished in one transaction
+    failed  -> retried after its backoff while the policy allows, then a dead letter
+"""
+
+from __future__ import annotations
+
+import random
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import sqlalchemy as sa
+import structlog
+
+from dovetail.core import json
+from dovetail.core.clock import Clock, to_micros
+from dovetail.errors import InternalError, RunCancelled, StoreError, describe
+from dovetail.runtime.context import RunContext, RunIds, current
+from dovetail.runtime.delivery import Delivery
+from dovetail.runtime.handler import BatchHandler, EventHandler, HandlerSpec
+from dovetail.runtime.log import EventLog
+from dovetail.runtime.store.port import Store, Tx
+from dovetail.runtime.store.schema import DEAD, DONE, OPEN, deliveries
+from dovetail.runtime.unit import UnitOfWork
+
+log = structlog.get_logger("dovetail.run")
+
+_HISTORY = 10
+_STORE_PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Finish:
+    ids: tuple[int, ...]
+    finished_at: int
+    unit: UnitOfWork | None
+
+
+class Runner:
+    """
+    Runs handlers for the dispatcher.
+
+    Args:
+        store: Where the books are kept.
+        log: Where sent events go.
+        clock: Time.
+        rng: Jitter.
+        services: What handlers can reach through their context (see `Context`).
+    """
+
+    def __init__(
+        self, store: Store, log: EventLog, clock: Clock, rng: random.Random, services: Any = None
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._clock = clock
+        self._rng = rng
+        self.services = services
+
+    async def run_one(self, spec: HandlerSpec, taken: list[Delivery]) -> list[Delivery]:
+        """
+        Serve the deliveries of one lane with one run and return those that stay open.
+
+        With coalescing, *taken* holds several and the run gets the latest event.
+        """
+        delivery = taken[-1]
+        context = self._context(spec, delivery)
+        token = current.set(context)
+        try:
+            await cast(EventHandler, spec.call)(delivery.event)
+            error: BaseException | None = None
+        except (Exception, RunCancelled) as raised:
+            error = raised
+        finally:
+            current.reset(token)
+        if error is None:
+            error = await self._finish(taken, context.unit)
+        if error is None:
+            return []
+        return await self._fail(spec, taken, error)
+
+    async def run_batch(
+        self, spec: HandlerSpec, lanes: list[list[Delivery]]
+    ) -> list[list[Delivery]]:
+        """Serve many lanes with one call; return, per lane, the deliveries that stay open."""
+        latest = [taken[-1] for taken in lanes]
+        try:
+            outcomes = await cast(BatchHandler, spec.call)([one.event for one in latest])
+        except Exception as error:
+            outcomes = [error] * len(lanes)
+        if len(outcomes) != len(lanes):
+            wrong = InternalError(
+                f"Batch handler {spec.name!r} returned {len(outcomes)} outcomes for "
+                f"{len(lanes)} events."
+            )
+            outcomes = [wrong] * len(lanes)
+        done = [
+            delivery
+            for taken, outcome in zip(lanes, outcomes, strict=True)
+            if outcome is None
+            for delivery in taken
+        ]
+        if done:
+            refused = await self._finish(done, None)
+            if refused is not None:
+                outcomes = [refused if outcome is None else outcome for outcome in outcomes]
+        return [
+            [] if outcome is None else await self._fail(spec, taken, outcome)
+            for taken, outcome in zip(lanes, outcomes, strict=True)
+        ]
+
+    async def park(self, delivery: Delivery, error: BaseException) -> None:
+        """Make the delivery a dead letter."""
+        await self._record_failure([delivery], error, dead=True, due_at=delivery.due_at)
+
+    def _context(self, spec: HandlerSpec, delivery: Delivery) -> RunContext:
+        event = delivery.event
+        unit = UnitOfWork(
+            store=self._store,
+            log=self._log,
+            business_id=event.business_id,
+            source=f"handler:{spec.name}",
+            caused_by=event.id,
+            clock=self._clock,
+            new_id=RunIds(event.id, spec.name, event.occurred_at).new,
+        )
+        return RunContext(
+            delivery=delivery,
+            unit=unit,
+            store=self._store,
+            clock=self._clock,
+            services=self.services,
+        )
+
+    async def _finish(
+        self, taken: Sequence[Delivery], unit: UnitOfWork | None
+    ) -> BaseException | None:
+        item = _Finish(
+            ids=tuple(delivery.id for delivery in taken),
+            finished_at=to_micros(self._clock.now()),
+            unit=unit if unit is not None and unit.dirty else None,
+        )
+        try:
+            await self._store.write_each(_finish_all, item)
+        except Exception as error:
+            return error
+        return None
+
+    async def _fail(
+        self, spec: HandlerSpec, taken: list[Delivery], error: BaseException
+    ) -> list[Delivery]:
+        # The latest delivery counts the tries of a coalesced run; its elders share its fate.
+        delivery = taken[-1]
+        delivery.attempt += 1
+        delivery.fresh = False
+        dead = not spec.retry.allows(error, delivery.attempt)
+        wait_s = 0.0 if dead else spec.retry.wait_s(error, delivery.attempt, self._rng)
+        due_at = to_micros(self._clock.now()) + int(wait_s * 1_000_000)
+        for one in taken:
+            one.due_at = due_at
+            one.fresh = False
+        report = log.error if dead else log.warning
+        report(
+            "handler_failed",
+            handler=spec.name,
+            event=delivery.event.type,
+            key=delivery.event.key,
+            attempt=delivery.attempt,
+            error=describe(error)["message"],
+            next="dead letter" if dead else f"retry in {wait_s:.1f} s",
+        )
+        await self._record_failure(taken, error, dead=dead, due_at=due_at)
+        return [] if dead else taken
+
+    async def _record_failure(
+        self, taken: list[Delivery], error: BaseException, *, dead: bool, due_at: int
+    ) -> None:
+        now = to_micros(self._clock.now())
+        record = describe(error) | {"traceback": _trace(error)} if dead else describe(error)
+        latest = taken[-1]
+        latest.history = [*latest.history, {"at": now, **describe(error)}][-_HISTORY:]
+        values = {
+            "status": DEAD if dead else OPEN,
+            "attempt": latest.attempt,
+            "due_at": due_at,
+            "finished_at": now if dead else None,
+            "error": json.encode(record),
+            "history": json.encode(latest.history),
+        }
+        ids = [delivery.id for delivery in taken]
+        waited = 0.0
+        while True:
+            try:
+                await self._store.write(
+                    lambda tx: tx.run(
+                        sa.update(deliveries).where(deliveries.c.id.in_(ids)).values(values)
+                    )
+                )
+                return
+            except StoreError as refused:
+                # Locked or full: the delivery is still open in the store, so nothing is lost; wait
+                # for the database, saying so, rather than forget the attempt.
+                log.warning("store_refused", error=refused.message, waited_s=waited)
+                if waited >= _STORE_PATIENCE_S and not dead:
+                    return
+                pause = min(1.0 + waited, 5.0)
+                waited += pause
+                await self._clock.sleep(pause)
+
+
+def _trace(error: BaseException) -> str:
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    return "".join(lines)[-4000:]
+
+
+_DONE = (
+    sa.update(deliveries)
+    .where(deliveries.c.id == sa.bindparam("delivery"))
+    .values(status=DONE, finished_at=sa.bindparam("at"))
+)
+
+
+def _finish_all(tx: Tx, items: list[_Finish]) -> list[None]:
+    for item in items:
+        if item.unit is not None:
+            item.unit.apply(tx)
+    tx.run(
+        _DONE,
+        [{"delivery": one, "at": item.finished_at} for item in items for one in item.ids],
+    )
+    return [None] * len(items)

@@ -1,0 +1,126 @@
+"""
+Schedules: ticks are events with deterministic ids, so a tick happens once whoever sends it.
+
+A tick that was missed while nothing ran is sent once at the next start, not once per miss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import structlog
+
+from dovetail.core.clock import Clock, from_micros, to_micros
+from dovetail.core.cron import Timetable
+from dovetail.core.ids import derive_id
+from dovetail.errors import StoreError
+from dovetail.runtime.log import EventDraft, EventLog
+from dovetail.runtime.store.port import Store, Tx
+from dovetail.runtime.store.schema import schedules
+
+T = TypeVar("T")
+
+log = structlog.get_logger("dovetail.schedule")
+
+# Long waits are cut into pieces, so that a changed system clock is noticed within a minute.
+_LONGEST_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """
+    Something that happens again and again.
+
+    Args:
+        name: Unique and stable; part of what is stored.
+        event_type: The type of the events it sends; their key is `name` unless `key` is given.
+        timetable: When it is due.
+        payload: Goes into each tick, beside ``due_at``.
+    """
+
+    name: str
+    event_type: str
+    timetable: Timetable
+    business_id: str = ""
+    key: str | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
+class Scheduler:
+    """Sends the ticks of its schedules."""
+
+    def __init__(
+        self, store: Store, log: EventLog, clock: Clock, items: Sequence[Schedule]
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._clock = clock
+        self._items = list(items)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin; one small task per schedule."""
+        for item in self._items:
+            self._tasks.append(asyncio.create_task(self._run(item), name=f"schedule-{item.name}"))
+
+    async def stop(self) -> None:
+        """Send no more ticks."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, item: Schedule) -> None:
+        last = await self._insist(lambda: self._store.read(lambda tx: _last_due(tx, item.name)))
+        due = item.timetable.next_after(last if last is not None else self._clock.now())
+        while True:
+            now = self._clock.now()
+            if due > now:
+                wait_s = min((due - now).total_seconds(), _LONGEST_WAIT_S)
+                await self._clock.sleep(wait_s)
+                continue
+            latest = due
+            while (following := item.timetable.next_after(latest)) <= now:
+                latest = following
+            await self._insist(partial(self._tick, item, latest))
+            due = item.timetable.next_after(latest)
+
+    async def _tick(self, item: Schedule, due: datetime) -> None:
+        draft = EventDraft(
+            id=derive_id(due, "tick", item.name),
+            type=item.event_type,
+            key=item.key or item.name,
+            payload={**item.payload, "due_at": due.isoformat()},
+            business_id=item.business_id,
+            source=f"schedule:{item.name}",
+            occurred_at=due,
+        )
+        await self._store.write(lambda tx: _send_tick(tx, self._log, draft, item.name, due))
+
+    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await work()
+            except StoreError as error:
+                log.warning("store_refused", error=error.message)
+                await self._clock.sleep(1.0)
+
+
+def _last_due(tx: Tx, name: str) -> datetime | None:
+    found = tx.scalar(sa.select(schedules.c.last_due_at).where(schedules.c.name == name))
+    return from_micros(found) if found is not None else None
+
+
+def _send_tick(tx: Tx, log: EventLog, draft: EventDraft, name: str, due: datetime) -> None:
+    log.append(tx, [draft])
+    statement = tx.insert(schedules).values(name=name, last_due_at=to_micros(due))
+    tx.run(
+        statement.on_conflict_do_update(
+            index_elements=["name"], set_={"last_due_at": statement.excluded.last_due_at}
+        )
+    )
