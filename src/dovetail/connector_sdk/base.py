@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
+from dovetail.connector_sdk.response import ApiResponse, ErrorDetail, plain_detail
 from dovetail.connector_sdk.spec import Capability, ErrorRule, RateLimit, Resource
 from dovetail.errors import UnsupportedCapabilityError
 
@@ -35,6 +36,22 @@ class Connector(ABC):
 
     def __init__(self, api: Api) -> None:
         self.api = api
+
+    @classmethod
+    def explain(cls, response: ApiResponse) -> ErrorDetail:
+        """Return what an error answer says, from the platform's own format."""
+        return plain_detail(response)
+
+    @classmethod
+    def remaining(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
+        """Return limit name -> calls left, where the platform's headers tell."""
+        del headers
+        return {}
+
+    async def known_fields(self, resource: Resource) -> frozenset[str] | None:
+        """Return the names of the fields that the account has, None where it cannot be asked."""
+        del resource
+        return None
 
     @classmethod
     def resource(cls, name: str) -> Resource:
@@ -91,6 +108,10 @@ class Records(Protocol):
 
     async def prepare(self, resource: Resource) -> None:
         """Make the platform ready for `write` (a key property, …); safe to repeat."""
+        ...
+
+    def cursor_at(self, resource: Resource, since: datetime) -> Cursor:
+        """Return the cursor that reads every change made at or after *since*."""
         ...
 
     async def read_page(

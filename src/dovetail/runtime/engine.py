@@ -1,7 +1,7 @@
 """
 The runtime of one process: store, bus, log, dispatcher and scheduler, started and stopped together.
 
-    Runtime(store, bus, log, handlers, schedules, ports)
+    Runtime(store, bus, log, handlers, ports)
       .log        appends events in somebody's transaction
       .start()    runs what is open, then what comes
       .stop()     finishes what runs within a deadline; the rest stays open in the store
@@ -37,7 +37,6 @@ class Runtime:
         bus: Tells this process of committed deliveries.
         log: Where events go; it is told of the handlers.
         handlers: Every handler of the process.
-        schedules: What happens again and again.
         ports: Time, ids, randomness.
         services: What handlers reach through their context.
         concurrency: Runs at the same time.
@@ -50,7 +49,6 @@ class Runtime:
         bus: Bus,
         log: EventLog,
         handlers: Sequence[HandlerSpec],
-        schedules: Sequence[Schedule] = (),
         ports: Ports,
         services: Any = None,
         concurrency: int = 128,
@@ -70,15 +68,17 @@ class Runtime:
             clock=ports.clock,
             concurrency=concurrency,
         )
-        self._scheduler = Scheduler(store, self.log, ports.clock, schedules)
+        self._scheduler = Scheduler(store, log, ports.clock)
         self._started = False
 
-    def start(self, *, schedules: bool = True) -> None:
-        """Run open deliveries and, unless told otherwise, send the ticks of the schedules."""
+    def start(self) -> None:
+        """Run open deliveries, then what comes."""
         self._dispatcher.start()
-        if schedules:
-            self._scheduler.start()
         self._started = True
+
+    def schedule(self, items: Sequence[Schedule]) -> None:
+        """Send the ticks of exactly these schedules from now on."""
+        self._scheduler.replace(items)
 
     async def stop(self, deadline_s: float = 10.0) -> None:
         """Stop taking work, let runs finish for *deadline_s*, hand the rest back."""

@@ -8,7 +8,6 @@ when that was given up another run may take the key over.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -50,7 +49,7 @@ async def run_once(
         await context.store.write(operation.give_back)
         raise
     await context.store.write(lambda tx: operation.record(tx, json.plain(result)))
-    return await result if inspect.isawaitable(result) else result
+    return result
 
 
 class _Operation:

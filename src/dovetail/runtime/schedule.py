@@ -55,25 +55,31 @@ class Schedule:
 class Scheduler:
     """Sends the ticks of its schedules."""
 
-    def __init__(
-        self, store: Store, log: EventLog, clock: Clock, items: Sequence[Schedule]
-    ) -> None:
+    def __init__(self, store: Store, log: EventLog, clock: Clock) -> None:
         self._store = store
         self._log = log
         self._clock = clock
-        self._items = list(items)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, tuple[Schedule, asyncio.Task[None]]] = {}
 
-    def start(self) -> None:
-        """Begin; one small task per schedule."""
-        for item in self._items:
-            self._tasks.append(asyncio.create_task(self._run(item), name=f"schedule-{item.name}"))
+    def replace(self, items: Sequence[Schedule]) -> None:
+        """Run exactly these: new ones begin, absent ones end, the others go on undisturbed."""
+        wanted = {item.name: item for item in items}
+        for name, (running, task) in list(self._tasks.items()):
+            if wanted.get(name) != running:
+                task.cancel()
+                del self._tasks[name]
+        for name, item in wanted.items():
+            if name not in self._tasks:
+                task = asyncio.create_task(self._run(item), name=f"schedule-{name}")
+                self._tasks[name] = (item, task)
 
     async def stop(self) -> None:
         """Send no more ticks."""
-        for task in self._tasks:
+        tasks = [task for _, task in self._tasks.values()]
+        self._tasks.clear()
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, item: Schedule) -> None:
         last = await self._insist(lambda: self._store.read(lambda tx: _last_due(tx, item.name)))

@@ -6,7 +6,6 @@ Everything that only SQLite understands is in this file.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,12 +18,25 @@ from dovetail.core.ports import Ports, StoreExecutor
 from dovetail.errors import EnvironmentInUseError, StoreError
 from dovetail.runtime.store.group import CommitGroup
 from dovetail.runtime.store.port import I, Store, T, Tx
-from dovetail.runtime.store.schema import records, sequences
+from dovetail.runtime.store.schema import sequences
+from dovetail.runtime.store.sqlite_decimal import DecimalKey, decimal_key
 
 R = TypeVar("R")
 
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_ -]+)?")
-_CASTS = {"number": "CAST({} AS NUMERIC)", "text": "{}", "boolean": "{}"}
+_DECIMAL = "dovetail_decimal"
+_JSON_TYPES = {
+    "text": "'text'",
+    "number": "'integer', 'real'",
+    "boolean": "'true', 'false'",
+    "decimal": "'text', 'integer', 'real'",
+}
+_COLUMN_TYPES: dict[str, sa.types.TypeEngine[Any]] = {
+    "text": sa.Text(),
+    "number": sa.types.NullType(),  # whole numbers and floats, bound as they are
+    "boolean": sa.Boolean(),
+    "decimal": DecimalKey(),
+    "any": sa.types.NullType(),
+}
 
 
 class SqliteTx(Tx):
@@ -55,26 +67,40 @@ class SqliteTx(Tx):
                 [{"name": name, "next": number} for name, number in self._sequences.items()],
             )
 
-    def json_field(self, field: str, kind: str) -> sa.ColumnElement[Any]:
+    def json_field(self, field: str, kind: str, *, checked: bool = False) -> sa.ColumnElement[Any]:
         """Return ``json_extract`` written out, so that an expression index can serve it."""
-        return sa.literal_column(_json_sql(field, kind))
+        sql = _json_sql(field)
+        if kind == "decimal":
+            sql = f"{_DECIMAL}({sql})"
+        if checked:
+            sql = f"CASE WHEN {_json_type_sql(field)} IN ({_JSON_TYPES[kind]}) THEN {sql} END"
+        return sa.literal_column(sql, type_=_COLUMN_TYPES[kind])
 
     def json_list_has(self, field: str, value: Any) -> sa.ColumnElement[bool]:
         """Search the list with ``json_each``."""
-        _check_field(field)
-        return sa.text(
-            f"EXISTS (SELECT 1 FROM json_each(records.data, '$.{field}') AS item "  # noqa: S608
-            "WHERE item.value = :wanted_item)"
-        ).bindparams(wanted_item=value)  # type: ignore[return-value]
+        kind = "text" if isinstance(value, str) else "number"
+        if isinstance(value, bool):
+            kind = "boolean"
+        sql = (
+            f"EXISTS (SELECT 1 FROM json_each(CASE WHEN {_json_type_sql(field)} = 'array' "  # noqa: S608
+            f"THEN {_json_sql(field)} END) AS item "
+            f"WHERE item.type IN ({_JSON_TYPES[kind]}) AND item.value = "
+        )
+        clause = sa.text(f"{sql.replace(':', chr(92) + ':')}:wanted)")
+        return clause.bindparams(  # type: ignore[return-value]
+            sa.bindparam("wanted", value, unique=True)
+        )
 
     def ensure_index(self, name: str, entity: str, fields: Sequence[str]) -> None:
         """Create a partial expression index."""
-        columns = ", ".join(_json_sql(field, "text") for field in fields)
+        # The id at the end gives the usual order; without it the planner would rather walk the
+        # primary key, which gives that order too, through every record of the tenant.
+        columns = ", ".join(_json_sql(field) for field in fields)
         # Names come from declared classes and are checked; SQLite allows no parameters in DDL.
-        if not _FIELD.fullmatch(entity) or not re.fullmatch(r"\w+", name):
+        if not entity.isidentifier() or not name.isidentifier():
             raise ValueError(f"not an index name: {name!r} on {entity!r}")
         sql = (
-            f"CREATE INDEX IF NOT EXISTS {name} ON records (business_id, {columns}) "
+            f"CREATE INDEX IF NOT EXISTS {name} ON records (business_id, {columns}, id) "
             f"WHERE entity = '{entity}'"
         ).replace("records.data", "data")
         self._connection.exec_driver_sql(sql)
@@ -90,16 +116,20 @@ _SAVE_SEQUENCE = (
 )
 
 
-def _check_field(field: str) -> None:
-    if not _FIELD.fullmatch(field):
-        raise ValueError(f"not a field name: {field!r}")
+def _json_sql(field: str) -> str:
+    return f"json_extract(records.data, {_json_path(field)})"
 
 
-def _json_sql(field: str, kind: str) -> str:
-    _check_field(field)
+def _json_type_sql(field: str) -> str:
+    return f"json_type(records.data, {_json_path(field)})"
+
+
+def _json_path(field: str) -> str:
+    """Return the path as an SQL literal: an expression index only serves the same expression."""
     name, _, custom = field.partition(".")
-    path = f'$.{name}."{custom}"' if custom else f"$.{name}"
-    return _CASTS[kind].format(f"json_extract({records.name}.data, '{path}')")
+    if not name.isidentifier() or not custom.isprintable() or set(custom) & set("\"'\\"):
+        raise ValueError(f"not a field name: {field!r}")
+    return f"'$.{name}.\"{custom}\"'" if custom else f"'$.{name}'"
 
 
 class SqliteStore(Store):
@@ -189,21 +219,31 @@ class SqliteStore(Store):
         """How many transactions were committed (fewer than works, when works share one)."""
         return self._group.commits
 
-    def migrate(self, upgrade: Callable[[sa.Connection], R]) -> R:
-        """Run a schema migration, blocking, on a connection of its own; before `open`."""
-        connection = self._connect()
-        try:
-            return upgrade(connection)
-        except sa.exc.OperationalError as error:
-            raise _store_error(error, self.path) from error
-        finally:
-            _closer(connection)()
+    async def migrate(self, upgrade: Callable[[sa.Connection], R]) -> R:
+        """
+        Run a schema migration in one transaction; after `open`, before any other work.
 
-    async def migrate_in_memory(self, upgrade: Callable[[sa.Connection], R]) -> R:
-        """Run a schema migration on the open connection: the only one an in-memory store has."""
+        Raises:
+            StoreError: The database refused; nothing was changed.
+        """
         writer = self._writer
-        assert writer is not None  # noqa: S101 - called after open()
-        return await self._write_executor.run(lambda: upgrade(writer))
+        assert writer is not None  # noqa: S101 - set by open()
+
+        def work() -> R:
+            try:
+                # Taking the write lock first, two processes that start together migrate once.
+                writer.exec_driver_sql("BEGIN IMMEDIATE")
+                value = upgrade(writer)
+                writer.exec_driver_sql("COMMIT")
+            except sa.exc.OperationalError as error:
+                _roll_back(writer)
+                raise _store_error(error, self.path) from error
+            except BaseException:
+                _roll_back(writer)
+                raise
+            return value
+
+        return await self._write_executor.run(work)
 
     def _connect(self) -> sa.Connection:
         url = "sqlite://" if self.in_memory else f"sqlite:///{self.path}"
@@ -224,6 +264,8 @@ class SqliteStore(Store):
                 "mmap_size=268435456",
             ):
                 connection.exec_driver_sql(f"PRAGMA {pragma}")
+            raw: Any = connection.connection.dbapi_connection
+            raw.create_function(_DECIMAL, 1, decimal_key, deterministic=True)
         except sa.exc.DBAPIError as error:
             raise EnvironmentInUseError(
                 f"The database {self.path} cannot be opened: {error.orig}. "

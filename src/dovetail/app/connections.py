@@ -1,0 +1,225 @@
+"""
+Connections: authorised accounts, their sealed credentials, and ready connectors for them.
+
+Credentials never leave this module except inside a connector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from dovetail.connector_sdk.auth import Credentials
+from dovetail.connector_sdk.base import Account, Connector
+from dovetail.connector_sdk.http import Api
+from dovetail.connector_sdk.limits import BudgetStore, StoredBudget
+from dovetail.connector_sdk.registry import connector_class
+from dovetail.core import json
+from dovetail.core.clock import to_micros
+from dovetail.core.ports import Ports
+from dovetail.core.secrets import SecretBox
+from dovetail.errors import MissingCredentialError
+from dovetail.model.integration import Connection
+from dovetail.runtime.record_table import change_record, insert_record, select_records
+from dovetail.runtime.store.port import Store, Tx
+from dovetail.runtime.store.schema import budgets, credentials
+
+T = TypeVar("T")
+
+ACTIVE = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """A connection, its connector, and the secrets its webhooks may be signed with."""
+
+    record: Connection
+    connector: Connector
+    webhook_secrets: tuple[str, ...]
+
+
+class Connections:
+    """The connections in one store."""
+
+    def __init__(self, store: Store, box: SecretBox, ports: Ports) -> None:
+        self._store = store
+        self._box = box
+        self._ports = ports
+        self._budgets = StoreBudgets(store)
+        self._opened: dict[str, OpenConnection] = {}
+
+    async def list(self, business_id: str | None = None) -> list[Connection]:
+        """Return the connections of a tenant, or of all, oldest first."""
+        return await self._store.read(
+            lambda tx: select_records(tx, Connection, business_id, order_by="created_at")
+        )
+
+    async def add(
+        self,
+        *,
+        platform: str,
+        business_id: str,
+        secrets: Mapping[str, str],
+        base_url: str | None = None,
+        webhook_secret: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Connection:
+        """
+        Test the credentials at the platform, then keep the connection.
+
+        A connection of the same tenant to the same account is renewed, not doubled.
+
+        Raises:
+            UnknownPlatformError: There is no connector of that name.
+            AuthenticationError: The platform refused the credentials.
+        """
+        values = dict(secrets)
+        if webhook_secret:
+            values["webhook_secret"] = webhook_secret
+        draft = Connection(
+            id=self._ports.ids.new(),
+            business_id=business_id,
+            platform=platform,
+            base_url=base_url,
+            status=ACTIVE,
+            settings=dict(settings or {}),
+        )
+        connector = self._connector(draft, values)
+        if isinstance(connector, Account):
+            draft.account = await connector.identify()
+        saved = await self._store.write(lambda tx: self._save(tx, draft, values))
+        self._opened.pop(saved.id, None)
+        return saved
+
+    async def open(self, connection_id: str) -> OpenConnection:
+        """
+        Return a connection ready for use; kept for the next call.
+
+        Raises:
+            MissingCredentialError: There is no such connection, or it has no credentials.
+        """
+        opened = self._opened.get(connection_id)
+        if opened is None:
+            record, values = await self._store.read(lambda tx: self._load(tx, connection_id))
+            secret = values.get("webhook_secret") or values.get("client_secret")
+            opened = OpenConnection(
+                record, self._connector(record, values), (secret,) if secret else ()
+            )
+            self._opened[connection_id] = opened
+        return opened
+
+    async def connector(self, connection_id: str) -> Connector:
+        """Return the connector of a connection (see `open`)."""
+        return (await self.open(connection_id)).connector
+
+    def _connector(self, record: Connection, values: Mapping[str, str]) -> Connector:
+        kind = connector_class(record.platform or "")
+        secrets = Credentials(values)
+        budget = StoredBudget(
+            store=self._budgets,
+            # Two connections to one account share its quota, whoever's tenant they belong to.
+            account=f"{kind.platform}:{record.account or record.id}",
+            limits=kind.limits,
+            clock=self._ports.clock,
+            settings=record.settings,
+            remaining_header=kind.remaining,
+        )
+        api = Api(
+            platform=kind.platform,
+            title=kind.title,
+            base_url=record.base_url or values.get("instance_url") or kind.base_url,
+            auth=kind.auth,
+            credentials=secrets,
+            transport=self._ports.transport,
+            budget=budget,
+            clock=self._ports.clock,
+            error_rules=kind.error_rules,
+            explain=kind.explain,
+            settings=record.settings,
+        )
+        return kind(api)
+
+    def _save(self, tx: Tx, draft: Connection, values: Mapping[str, str]) -> Connection:
+        now = self._ports.clock.now()
+        known = select_records(
+            tx,
+            Connection,
+            draft.business_id,
+            where={"platform": draft.platform, "account": draft.account},
+            limit=1,
+        )
+        if known and draft.account:
+            changes = {
+                "base_url": draft.base_url,
+                "status": ACTIVE,
+                "status_reason": None,
+                "settings": draft.settings,
+            }
+            changed = change_record(
+                tx, Connection, draft.business_id, known[0].id, changes, now=now
+            )
+            saved = changed[1] if changed is not None else known[0]
+        else:
+            saved = insert_record(tx, draft, now)
+        sealed = self._box.seal(json.encode(dict(values)), owner=saved.id)
+        statement = tx.insert(credentials).values(
+            connection_id=saved.id, sealed=sealed, updated_at=to_micros(now)
+        )
+        tx.run(
+            statement.on_conflict_do_update(
+                index_elements=["connection_id"],
+                set_={
+                    "sealed": statement.excluded.sealed,
+                    "updated_at": statement.excluded.updated_at,
+                },
+            )
+        )
+        return saved
+
+    def _load(self, tx: Tx, connection_id: str) -> tuple[Connection, dict[str, str]]:
+        found = select_records(tx, Connection, None, where={"id": connection_id}, limit=1)
+        sealed = tx.scalar(
+            sa.select(credentials.c.sealed).where(credentials.c.connection_id == connection_id)
+        )
+        if not found or sealed is None:
+            raise MissingCredentialError(
+                f"There is no connection {connection_id}. `dovetail connect --list` shows those "
+                "that exist; `dovetail connect PLATFORM` makes one.",
+                connection=connection_id,
+            )
+        return found[0], json.convert(
+            json.decode(self._box.open(sealed, owner=connection_id)), dict[str, str]
+        )
+
+
+class StoreBudgets(BudgetStore):
+    """Keeps the state of rate budgets in the store, shared by every worker on it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def update(
+        self, key: str, change: Callable[[dict[str, Any] | None], tuple[dict[str, Any], T]]
+    ) -> T:
+        """Change one state in a transaction."""
+
+        def work(tx: Tx) -> T:
+            found = tx.scalar(sa.select(budgets.c.state).where(budgets.c.key == key))
+            state, result = change(json.decode(found) if found is not None else None)
+            statement = tx.insert(budgets).values(key=key, state=json.encode(state))
+            tx.run(
+                statement.on_conflict_do_update(
+                    index_elements=["key"], set_={"state": statement.excluded.state}
+                )
+            )
+            return result
+
+        return await self._store.write(work)
+
+
+def newest_per_platform(found: Sequence[Connection]) -> dict[tuple[str, str], Connection]:
+    """Return (tenant, platform) -> its newest active connection."""
+    return {(one.business_id, one.platform or ""): one for one in found if one.status == ACTIVE}

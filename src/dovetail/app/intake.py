@@ -1,0 +1,171 @@
+"""
+Webhook intake: verified, deduplicated, committed, then answered.
+
+    POST /hooks/{platform}/{connection}
+      404 no such connection   413 too large   401 signature   400 not the platform's format
+      503 + Retry-After when the database refuses: the platform sends it again, nothing is lost
+      200 once every change of the body is durable
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from dovetail.app.connections import Connections, OpenConnection
+from dovetail.connector_sdk.base import Webhooks
+from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
+from dovetail.core.clock import Clock
+from dovetail.core.ids import derive_id
+from dovetail.core.settings import Settings
+from dovetail.errors import ConfigError, DovetailError, StoreError, WebhookRejectedError
+from dovetail.runtime.log import EventDraft, EventLog
+from dovetail.runtime.store.port import Store
+
+log = structlog.get_logger("dovetail.intake")
+
+# Platforms wait 5 s for an answer (HubSpot); a 503 in time is repeated, a time-out counts against
+# the endpoint.
+_COMMIT_WITHIN_S = 4.0
+
+
+class Intake:
+    """Receives webhooks for every connection of the app."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        log: EventLog,
+        connections: Connections,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._connections = connections
+        self._settings = settings
+        self._clock = clock
+
+    async def receive(self, request: Request) -> Response:
+        """Answer one webhook request."""
+        platform = request.path_params["platform"]
+        connection_id = request.path_params["connection"]
+        try:
+            accepted = await self._accept(request, platform, connection_id)
+        except WebhookRejectedError as error:
+            log.warning(
+                "webhook_rejected",
+                platform=platform,
+                connection=connection_id,
+                status=error.status,
+                reason=error.message,
+            )
+            return _answer(error.status, error)
+        except (StoreError, TimeoutError) as error:
+            log.error("webhook_not_stored", platform=platform, error=str(error))
+            failure = StoreError("The event could not be stored now; send it again.")
+            return _answer(503, failure, {"retry-after": "5"})
+        return JSONResponse({"accepted": accepted})
+
+    async def _accept(self, request: Request, platform: str, connection_id: str) -> int:
+        opened = await self._open(platform, connection_id)
+        connector = opened.connector
+        if not isinstance(connector, Webhooks):
+            raise WebhookRejectedError(f"{platform} sends no webhooks.", status=404)
+        webhook = WebhookRequest(
+            method=request.method,
+            url=self._public_url(request),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=await self._read_body(request),
+        )
+        connector.verify(webhook, opened.webhook_secrets, self._clock.now())
+        changes = connector.parse(webhook)
+        drafts = self._drafts(opened, changes, webhook)
+        if drafts:
+            # Shielded by the store: a write that times out here may still commit, and the repeated
+            # webhook is then dropped by its id.
+            async with asyncio.timeout(_COMMIT_WITHIN_S):
+                await self._store.write(lambda tx: self._log.append(tx, drafts))
+        return len(drafts)
+
+    async def _open(self, platform: str, connection_id: str) -> OpenConnection:
+        try:
+            opened = await self._connections.open(connection_id)
+        except ConfigError as error:
+            raise WebhookRejectedError(error.message, status=404) from error
+        if opened.record.platform != platform:
+            raise WebhookRejectedError(
+                f"Connection {connection_id} is not one to {platform}.", status=404
+            )
+        return opened
+
+    async def _read_body(self, request: Request) -> bytes:
+        limit = self._settings.max_body_bytes
+        too_large = WebhookRejectedError(
+            f"The body is larger than {limit:,} bytes. Raise DOVETAIL_MAX_BODY_BYTES if the "
+            "platform really sends so much.",
+            status=413,
+        )
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise too_large
+        body = bytearray()
+        try:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise too_large
+        except ClientDisconnect as error:
+            raise WebhookRejectedError("The sender hung up before the body ended.") from error
+        return bytes(body)
+
+    def _public_url(self, request: Request) -> str:
+        # The platform signed the URL that it called, which a proxy in front may have changed.
+        query = request.url.query
+        path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
+        base = self._settings.public_url or f"{request.url.scheme}://{request.url.netloc}"
+        return f"{base.rstrip('/')}{path.split('?')[0]}{'?' + query if query else ''}"
+
+    def _drafts(
+        self, opened: OpenConnection, changes: Sequence[WebhookEvent], webhook: WebhookRequest
+    ) -> list[EventDraft]:
+        record = opened.record
+        return [
+            EventDraft(
+                # The same fact sent again has the same id, and is dropped by the log.
+                id=derive_id(change.occurred_at, "webhook", record.id, change.id),
+                type="platform.changed",
+                key=f"{record.id}:{change.resource}:{change.record_id}",
+                business_id=record.business_id,
+                source=f"webhook:{record.platform}",
+                occurred_at=change.occurred_at,
+                payload={
+                    "connection_id": record.id,
+                    "platform": record.platform,
+                    "resource": change.resource,
+                    "record_id": change.record_id,
+                    "kind": change.kind,
+                    "merged_into": change.merged_into,
+                    "detail": change.detail,
+                },
+                # The raw bytes once per request, with its first change.
+                raw=webhook.body if index == 0 else None,
+                raw_type=webhook.headers.get("content-type"),
+            )
+            for index, change in enumerate(changes)
+        ]
+
+
+def _answer(
+    status: int, error: DovetailError, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    return JSONResponse(
+        {"error": {"code": error.code, "message": error.message}},
+        status_code=status,
+        headers=headers,
+    )

@@ -1,0 +1,299 @@
+"""
+``platform("hubspot").contacts.upsert(contact)``: platform calls from a handler, each a step.
+
+A call is recorded in its run, goes through the account's budget, and is safe to repeat: a create
+that a crash may have made already is looked up before it is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from dovetail.app.connections import Connections
+from dovetail.app.plans import mapping_of
+from dovetail.connector_sdk.base import Connector, Records
+from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
+from dovetail.connector_sdk.registry import connector_class
+from dovetail.connector_sdk.spec import Capability, Resource
+from dovetail.core.ids import derive_id
+from dovetail.errors import (
+    MissingCredentialError,
+    RecordConflictError,
+    RecordNotFoundError,
+    UnsupportedCapabilityError,
+    UsageError,
+)
+from dovetail.model.entity import Entity
+from dovetail.runtime.context import Context
+from dovetail.service.declaration import FieldMapping, Service
+
+
+class PlatformRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A record as a platform holds it, for handlers.
+
+    `fields` has the platform's names, `values` the same under ours, as ``db.create`` and
+    ``db.update`` take them.
+    """
+
+    id: str
+    platform: str
+    fields: dict[str, Any]
+    values: dict[str, Any]
+    updated_at: datetime
+    created: bool = False
+    deleted: bool = False
+
+
+class PlatformClients:
+    """Finds the client of a platform for the tenant of a context."""
+
+    def __init__(self, connections: Connections, services: Sequence[Service]) -> None:
+        self._connections = connections
+        self._services = services
+
+    def platform(self, name: str, context: Context) -> PlatformClient:
+        """Return the client; the connection is looked up with the first call."""
+        kind = connector_class(name)
+        service = next((one for one in self._services if name in one.platform_names), None)
+        return PlatformClient(self._connections, service, kind, context)
+
+
+class PlatformClient:
+    """One platform; its resources are attributes: ``hubspot.contacts``."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        service: Service | None,
+        kind: type[Connector],
+        context: Context,
+    ) -> None:
+        self._connections = connections
+        self._service = service
+        self._kind = kind
+        self._context = context
+        self.name = kind.platform
+
+    def __getattr__(self, name: str) -> ResourceClient:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        resource = self._kind.resource(name)
+        pairs = mapping_of(self._service, name, self.name, resource)
+        return ResourceClient(self, resource, FieldMapping(dict(pairs)))
+
+    async def connector(self) -> Connector:
+        """
+        Return the connector of the tenant's newest active connection.
+
+        Raises:
+            MissingCredentialError: There is none.
+        """
+        tenant = self._context.unit.business_id
+        found = [
+            one
+            for one in await self._connections.list(tenant)
+            if one.platform == self.name and one.status == "active"
+        ]
+        if not found:
+            raise MissingCredentialError(
+                f"{self._kind.title} is not connected for {tenant!r}. Run "
+                f"`dovetail connect {self.name} --business {tenant}`.",
+                platform=self.name,
+            )
+        return await self._connections.connector(found[-1].id)
+
+    @property
+    def context(self) -> Context:
+        """Where the calls are made from."""
+        return self._context
+
+
+class ResourceClient:
+    """One kind of record on one platform. Every call is a step of the run."""
+
+    def __init__(self, client: PlatformClient, resource: Resource, mapping: FieldMapping) -> None:
+        self._client = client
+        self._resource = resource
+        self._mapping = mapping
+
+    async def create(self, record: Entity | Mapping[str, Any]) -> PlatformRecord:
+        """
+        Create a record from an entity (mapped) or from the platform's own fields.
+
+        Raises:
+            RecordConflictError: The platform has one with this key already (see `upsert`).
+            RecordInvalidError: The platform refused the values; `fields` says which and why.
+        """
+        return await self._write("create", None, self._outbound(record))
+
+    async def update(self, id: str, record: Entity | Mapping[str, Any]) -> PlatformRecord:
+        """Change a record: the mapped fields of an entity, or the platform's fields given."""
+        return await self._write("update", id, self._outbound(record))
+
+    async def upsert(self, record: Entity | Mapping[str, Any]) -> PlatformRecord:
+        """
+        Update the record that has the natural key, or create one; twice leaves one record.
+
+        Raises:
+            UsageError: The resource has no natural key, or the record does not have it.
+        """
+        fields = self._outbound(record)
+        key_field = self._resource.key_field
+        key = fields.get(key_field) if key_field else None
+        if key_field is None or not key:
+            raise UsageError(
+                f"upsert needs the natural key of {self._client.name} {self._resource.name} "
+                f"({key_field or 'there is none'}); use create or update(id, …)."
+            )
+        existing = await self._find(key_field, str(key))
+        if existing is not None:
+            return await self._write("update", existing.id, fields)
+        try:
+            return await self._write("create", None, fields)
+        except RecordConflictError as conflict:
+            if conflict.existing_id is None:
+                raise
+            return await self._write("update", conflict.existing_id, fields)
+
+    async def get(self, id: str) -> PlatformRecord:
+        """
+        Return a record.
+
+        Raises:
+            RecordNotFoundError: It is gone.
+        """
+        found = await self._step("get", self._read_one, id)
+        if found is None:
+            raise RecordNotFoundError(
+                f"{self._client.name} has no {self._resource.name} {id}.",
+                platform=self._client.name,
+            )
+        return found
+
+    async def find(self, **equal: str) -> PlatformRecord | None:
+        """Return the first record with a value in one field, by our name: ``find(email=…)``."""
+        if len(equal) != 1:
+            raise UsageError("find() takes one field, such as find(email='ada@example.com').")
+        name, value = next(iter(equal.items()))
+        external = next((theirs for theirs, ours in self._mapping.items() if ours == name), name)
+        return await self._find(external, value)
+
+    async def delete(self, id: str) -> None:
+        """Delete a record; one that is gone already is no error."""
+        try:
+            await self._step("delete", self._send, "delete", id, {})
+        except RecordNotFoundError:
+            return
+
+    async def changes(self, since: datetime | None = None) -> AsyncIterator[PlatformRecord]:
+        """
+        Yield records that changed since a moment, oldest change first; all of them without one.
+
+        Records within the platform's consistency lag before *since* are yielded again, because a
+        change may become visible late: treat what comes as "look at this", not as "this is new".
+        """
+        connector = await self._records()
+        lag = timedelta(seconds=self._resource.consistency_lag_s)
+        cursor = None if since is None else connector.cursor_at(self._resource, since - lag)
+        more = True
+        while more:
+            page = await connector.read_page(self._resource, tuple(self._mapping), cursor)
+            for record in page.records:
+                yield self._show(record)
+            cursor, more = page.cursor, page.more
+
+    async def _find(self, field: str, value: str) -> PlatformRecord | None:
+        return await self._step("find", self._find_first, field, value)
+
+    async def _write(self, action: str, id: str | None, fields: dict[str, Any]) -> PlatformRecord:
+        result: PlatformRecord = await self._step(action, self._send, action, id, fields)
+        return result
+
+    async def _step(self, operation: str, call: Any, *arguments: Any) -> Any:
+        context = self._client.context
+        if context.delivery is None:
+            return await call(*arguments)
+        name = f"{self._client.name}.{self._resource.name}.{operation}"
+        return await context.step(name, call, *arguments)
+
+    async def _find_first(self, field: str, value: str) -> PlatformRecord | None:
+        connector = await self._records(Capability.FIND)
+        found = await connector.find_many(self._resource, field, [value], tuple(self._mapping))
+        records = found.get(value, [])
+        return self._show(records[0]) if records else None
+
+    async def _read_one(self, id: str) -> PlatformRecord | None:
+        connector = await self._records(Capability.READ_MANY)
+        record = (await connector.read_many(self._resource, [id], tuple(self._mapping)))[0]
+        return self._show(record) if record is not None else None
+
+    async def _send(self, action: str, id: str | None, fields: dict[str, Any]) -> PlatformRecord:
+        connector = await self._records(Capability(action))
+        await connector.prepare(self._resource)
+        write = Write(action=action, key=self._key(fields), id=id, fields=fields)  # type: ignore[arg-type]
+        made = await self._made_before(connector, write) if action == "create" else None
+        if made is not None:
+            return self._show(made, created=True)
+        names = tuple(self._mapping)
+        result: WriteResult = (await connector.write(self._resource, [write], names))[0]
+        if result.error is not None:
+            raise result.error
+        if result.record is not None:
+            return self._show(result.record, created=result.created)
+        return PlatformRecord(
+            id=result.id or id or "",
+            platform=self._client.name,
+            fields={},
+            values={},
+            updated_at=self._client.context.clock.now(),
+            deleted=action == "delete",
+        )
+
+    async def _made_before(self, connector: Records, write: Write) -> RemoteRecord | None:
+        """Return what an earlier pass of this run created before its answer was recorded."""
+        delivery = self._client.context.delivery
+        if delivery is None or delivery.fresh:
+            return None
+        since = delivery.event.occurred_at
+        return (await connector.look_up(self._resource, [write], since, tuple(self._mapping)))[0]
+
+    def _key(self, fields: Mapping[str, Any]) -> str:
+        delivery = self._client.context.delivery
+        if delivery is None:
+            return self._client.context.unit.new_id()
+        event = delivery.event
+        parts = (
+            event.id,
+            delivery.handler,
+            self._client.name,
+            msgspec.json.encode(fields).decode(),
+        )
+        return derive_id(event.occurred_at, *parts)
+
+    async def _records(self, capability: Capability = Capability.READ_CHANGES) -> Records:
+        connector = await self._client.connector()
+        connector.require(self._resource, capability)
+        if not isinstance(connector, Records):
+            raise UnsupportedCapabilityError(f"{self._client.name} holds no records.")
+        return connector
+
+    def _outbound(self, record: Entity | Mapping[str, Any]) -> dict[str, Any]:
+        if isinstance(record, Entity):
+            return self._mapping.outbound(record)
+        return dict(record)
+
+    def _show(self, record: RemoteRecord, *, created: bool = False) -> PlatformRecord:
+        return PlatformRecord(
+            id=record.id,
+            platform=self._client.name,
+            fields=record.fields,
+            values=self._mapping.inbound(record.fields),
+            updated_at=record.modified_at,
+            created=created,
+            deleted=record.deleted,
+        )

@@ -1,0 +1,53 @@
+"""
+The database schema: Alembic migrations, run by the app before it opens the store.
+
+Alembic is only imported when there is something to migrate: it costs a third of the start-up.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from dovetail.errors import EnvironmentInUseError
+
+HEAD = "0001"
+"""The newest migration; a test holds it to the folder."""
+
+_FOLDER = Path(__file__).parent / "migrations"
+
+
+def current_revision(connection: sa.Connection) -> str | None:
+    """Return the migration the database is at, or None for an empty one."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return str(found) if found is not None else None
+
+
+def upgrade(connection: sa.Connection) -> str | None:
+    """
+    Bring the database to `HEAD`; return where it was.
+
+    Raises:
+        EnvironmentInUseError: It was made by a newer version of Dovetail.
+    """
+    before = current_revision(connection)
+    if before == HEAD:
+        return before
+    if before is not None and before > HEAD:
+        raise EnvironmentInUseError(
+            f"The database is at schema {before}, which is newer than this version's {HEAD}. "
+            "Upgrade Dovetail, or use another database.",
+            found=before,
+            known=HEAD,
+        )
+    from alembic import command  # noqa: PLC0415 - see the module docstring
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return before

@@ -1,0 +1,122 @@
+"""The HTTP door of a running app: webhooks, health, status; served by uvicorn in the same loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from dovetail.app.intake import Intake
+from dovetail.errors import EnvironmentInUseError
+
+
+def build_asgi(
+    intake: Intake,
+    status: Callable[[], Awaitable[dict[str, Any]]],
+    ready: Callable[[], bool],
+) -> Starlette:
+    """Return the ASGI app, for a server or for tests in process."""
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readiness(_: Request) -> Response:
+        return JSONResponse({"ready": ready()}, status_code=200 if ready() else 503)
+
+    async def show_status(_: Request) -> Response:
+        return JSONResponse(await status())
+
+    return Starlette(
+        routes=[
+            Route("/hooks/{platform}/{connection}", intake.receive, methods=["POST"]),
+            Route("/healthz", health),
+            Route("/readyz", readiness),
+            Route("/status", show_status),
+        ]
+    )
+
+
+class _EmbeddedServer(uvicorn.Server):
+    """A server that leaves the process's signals to whoever embeds it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+class HttpServer:
+    """
+    Serves the ASGI app.
+
+    Args:
+        asgi: The app.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one (see `port` after `start`).
+    """
+
+    def __init__(self, asgi: Starlette, host: str, port: int) -> None:
+        self._asgi = asgi
+        self._host = host
+        self.port = port
+        self._server: uvicorn.Server | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._socket: socket.socket | None = None
+
+    def bind(self) -> None:
+        """
+        Take the port, so that a taken one is told before anything starts.
+
+        Raises:
+            EnvironmentInUseError: The port is taken or the address cannot be used.
+        """
+        listener = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._host, self.port))
+            listener.listen(2048)
+        except OSError as error:
+            listener.close()
+            raise EnvironmentInUseError(
+                f"Port {self.port} on {self._host} cannot be used: {error.strerror}. Stop what "
+                "is using it, or choose another with --port (0 takes any free one).",
+                port=self.port,
+            ) from error
+        listener.setblocking(False)
+        self.port = listener.getsockname()[1]
+        self._socket = listener
+
+    async def start(self) -> None:
+        """Accept requests."""
+        if self._socket is None:
+            self.bind()
+        config = uvicorn.Config(
+            self._asgi,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=5,
+            server_header=False,
+        )
+        self._server = _EmbeddedServer(config)
+        assert self._socket is not None  # noqa: S101 - bound above
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
+        while not self._server.started and not self._task.done():
+            await asyncio.sleep(0.005)
+        if self._task.done():
+            await self._task
+
+    async def stop(self) -> None:
+        """Finish requests that are being answered, then stop listening."""
+        if self._server is not None and self._task is not None:
+            self._server.should_exit = True
+            await self._task
+        if self._socket is not None:
+            self._socket.close()
