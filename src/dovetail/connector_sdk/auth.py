@@ -1,0 +1,91 @@
+"""How a connector proves who it speaks for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
+
+from dovetail.core.log import REDACTED, redact_text
+from dovetail.errors import MissingCredentialError
+
+# Shorter values would blank out ordinary words and numbers of a message.
+_SECRET_LENGTH = 6
+
+
+class Credentials(Mapping[str, str]):
+    """The credentials of one connection. They are read by name and never shown."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={REDACTED}" for name in self._values)
+        return f"Credentials({shown})"
+
+    def require(self, name: str) -> str:
+        """
+        Return a credential that must be there.
+
+        Raises:
+            MissingCredentialError: It is missing or empty.
+        """
+        value = self._values.get(name)
+        if not value:
+            raise MissingCredentialError(
+                f"The connection has no {name}. Give it with `dovetail connect PLATFORM`.",
+                credential=name,
+            )
+        return value
+
+    def redact(self, text: str) -> str:
+        """Return the text without these credentials, and without what looks like others."""
+        # Longest first: a secret that begins with another one must go whole.
+        for value in sorted(self._values.values(), key=len, reverse=True):
+            # An address is no secret, and messages must be able to name it.
+            if len(value) >= _SECRET_LENGTH and not value.startswith(("http://", "https://")):
+                text = text.replace(value, REDACTED).replace(quote(value, safe=""), REDACTED)
+        return redact_text(text)
+
+
+class Auth(ABC):
+    """A way to authenticate; a connector class declares one as a value."""
+
+    @property
+    @abstractmethod
+    def required(self) -> tuple[str, ...]:
+        """The names of the credentials without which no call can be made."""
+
+    @abstractmethod
+    async def headers(self, credentials: Credentials) -> dict[str, str]:
+        """
+        Return the headers that authenticate one request.
+
+        Raises:
+            MissingCredentialError: A required credential is missing.
+        """
+
+
+class BearerToken(Auth):
+    """``Authorization: Bearer``, with a token that is stored with the connection."""
+
+    def __init__(self, credential: str = "access_token") -> None:
+        self._credential = credential
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The token."""
+        return (self._credential,)
+
+    async def headers(self, credentials: Credentials) -> dict[str, str]:
+        """Return the Authorization header."""
+        return {"Authorization": f"Bearer {credentials.require(self._credential)}"}
