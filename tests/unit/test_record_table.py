@@ -56,7 +56,7 @@ def make_store() -> SqliteStore:
 async def in_store(*works: Any) -> list[Any]:
     store = make_store()
     await store.open()
-    await store.migrate_in_memory(metadata.create_all)
+    await store.migrate(metadata.create_all)
     try:
         return [await store.write(work) for work in works]
     finally:

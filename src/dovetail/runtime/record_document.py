@@ -177,6 +177,17 @@ def format_moment(moment: datetime, what: object) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+def read_decimal(value: Any) -> Decimal | None:
+    """Return a stored value as the Decimal it stands for, or None when it stands for none."""
+    if not isinstance(value, str | int | float | Decimal):
+        return None
+    try:
+        number = Decimal(str(value))
+    except ArithmeticError:
+        return None
+    return number if number.is_finite() else None
+
+
 def is_same(one: Any, other: Any) -> bool:
     """Return whether two values are equal; unlike ``==``, True is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):

@@ -25,6 +25,8 @@ from dovetail.errors import (
     VersionConflictError,
 )
 from dovetail.model.entity import Entity
+from dovetail.runtime.query import Where, build_query
+from dovetail.runtime.query_sql import count_statement, select_statement
 from dovetail.runtime.record_document import (
     StoredRecord,
     check_fields,
@@ -115,7 +117,7 @@ def new_row(record: Entity, now: datetime) -> StoredRecord:
     )
 
 
-def change_record(  # noqa: PLR0913 - a record's address, the change and its two conditions
+def change_record(
     tx: Tx,
     entity: type[E],
     business_id: str,
@@ -202,6 +204,39 @@ def delete_record(
     row = _require_row(tx, entity, business_id, id, expected_version)
     tx.run(_DELETE, _params(entity, business_id, id))
     return read_record(entity, row)
+
+
+def select_records(
+    tx: Tx,
+    entity: type[E],
+    business_id: str | None,
+    where: Where | None = None,
+    *,
+    order_by: str | Sequence[str] | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+) -> list[E]:
+    """
+    Return the records that fit; *business_id* None means of every tenant.
+
+    Raises:
+        UsageError: A field or operator is unknown, or a value does not fit.
+    """
+    query = build_query(entity, where, order_by=order_by, limit=limit, after=after)
+    rows = tx.rows(select_statement(tx, query, business_id))
+    return [read_record(entity, row) for row in rows]
+
+
+def count_records(
+    tx: Tx, entity: type[Entity], business_id: str | None, where: Where | None = None
+) -> int:
+    """
+    Return how many records fit; *business_id* None means of every tenant.
+
+    Raises:
+        UsageError: A field or operator is unknown, or a value does not fit.
+    """
+    return int(tx.scalar(count_statement(tx, build_query(entity, where), business_id)))
 
 
 def check_changes(entity: type[Entity], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,18 +63,22 @@ class Tx(ABC):
         """Reserve *count* numbers of a sequence, growing by one, and return the first."""
 
     @abstractmethod
-    def json_field(self, field: str, kind: str) -> ColumnElement[Any]:
+    def json_field(self, field: str, kind: str, *, checked: bool = False) -> ColumnElement[Any]:
         """
-        Return ``records.data ->> field`` as an SQL value.
+        Return ``records.data ->> field`` as an SQL value; null when the field is null or missing.
+
+        Compare it with values of its own type: str, int and float, bool, Decimal (exactly).
 
         Args:
             field: A declared field name, or ``custom.NAME``.
-            kind: ``text``, ``number`` or ``boolean``: how the value compares.
+            kind: ``text``, ``number``, ``boolean`` or ``decimal``: how the value compares;
+                ``any`` only tells null from the rest.
+            checked: Read values of another kind as null (for fields that hold anything).
         """
 
     @abstractmethod
     def json_list_has(self, field: str, value: Any) -> ColumnElement[bool]:
-        """Return whether the JSON list in a field holds *value*."""
+        """Return whether a field is a JSON list that holds *value* (text, number or boolean)."""
 
     @abstractmethod
     def ensure_index(self, name: str, entity: str, fields: Sequence[str]) -> None:
