@@ -1,0 +1,56 @@
+"""How the engine reaches a platform: a connection's connector and its resource."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from dovetail.connector_sdk.base import Connector, Records
+from dovetail.connector_sdk.spec import Resource
+from dovetail.errors import UnsupportedCapabilityError
+from dovetail.sync.plan import SpokePlan
+
+
+class ConnectionSource(Protocol):
+    """Where connectors come from; the app knows."""
+
+    async def connector(self, connection_id: str) -> Connector:
+        """
+        Return the connector that speaks for a connection.
+
+        Raises:
+            MissingCredentialError: The connection has no usable credentials.
+        """
+        ...
+
+
+class Platforms:
+    """Connectors by spoke, each made ready for writing once in the life of the process."""
+
+    def __init__(self, source: ConnectionSource) -> None:
+        self._source = source
+        self._prepared: set[tuple[str, str]] = set()
+
+    async def records(self, spoke: SpokePlan) -> tuple[Records, Resource]:
+        """
+        Return what reads and writes a spoke's records.
+
+        Raises:
+            UnsupportedCapabilityError: The platform does not hold records.
+        """
+        connector = await self._source.connector(spoke.connection_id)
+        if not isinstance(connector, Records):
+            raise UnsupportedCapabilityError(
+                f"{connector.title} holds no records that can be synced; take it out of the "
+                "integration's platforms.",
+                platform=connector.platform,
+            )
+        return connector, connector.resource(spoke.resource)
+
+    async def writable(self, spoke: SpokePlan) -> tuple[Records, Resource]:
+        """As `records`, made ready for writing."""
+        records, resource = await self.records(spoke)
+        key = (spoke.connection_id, spoke.resource)
+        if key not in self._prepared:
+            await records.prepare(resource)
+            self._prepared.add(key)
+        return records, resource

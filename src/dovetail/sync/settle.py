@@ -1,0 +1,114 @@
+"""One linked record of a platform against ours: what the three-way compare decides is applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dovetail.sync.canonical import canonical, equivalent
+from dovetail.sync.conflict import close_conflict, record_field_conflict
+from dovetail.sync.hub import Hub
+from dovetail.sync.ledger import Ledger
+from dovetail.sync.link import Link
+from dovetail.sync.plan import Policy, SpokePlan
+from dovetail.sync.policy import INTERNAL, Claim
+from dovetail.sync.reconcile import Decision, FieldConflict, reconcile
+
+
+def settle(
+    ledger: Ledger, spoke: SpokePlan, link: Link, hub: Hub, theirs: dict[str, Any], modified: int
+) -> bool:
+    """
+    Apply what a platform tells of a linked record; return whether anybody must be told.
+
+    Args:
+        ledger: The working set.
+        spoke: Whose record it is.
+        link: Its link.
+        hub: Our record.
+        theirs: Our field -> their literal value.
+        modified: When the platform says that it was modified, in microseconds.
+    """
+    _confirm_sent(ledger, link, theirs)
+    link.seen_modified_at = max(modified, link.seen_modified_at or 0)
+    link.seen.update(theirs)
+    link.is_changed = True
+    if not ledger.plan.reads(spoke):
+        return _note(link, hub, spoke, theirs)
+    if not link.frozen and not hub.is_new and _is_echo(link, theirs):
+        ledger.counts[link.connection_id, "echoes"] += 1
+        return bool(link.diff(hub.values(spoke.our_fields)))
+    entity = ledger.entity.entity
+    hub.stamp_all(spoke.our_fields)
+    decision = reconcile(
+        base={name: canonical(entity, name, value) for name, value in link.base.items()},
+        base_ours=link.base_ours,
+        ours={name: hub.claim(name) for name in theirs},
+        theirs={
+            name: Claim(canonical(entity, name, value), modified, link.connection_id)
+            for name, value in theirs.items()
+        },
+        rules=ledger.rules,
+        frozen=link.frozen,
+    )
+    _apply(ledger, spoke, link, hub, theirs, decision)
+    return True
+
+
+def _apply(
+    ledger: Ledger,
+    spoke: SpokePlan,
+    link: Link,
+    hub: Hub,
+    theirs: dict[str, Any],
+    decision: Decision,
+) -> None:
+    for conflict in decision.conflicts:
+        _record(ledger, link, spoke, hub, conflict)
+    for name in decision.settled:
+        link.settle(name, theirs[name])
+    for name, value in theirs.items():
+        # The same value in another spelling: ours is written back once.
+        if name not in link.frozen and name in link.base and link.base[name] != value:
+            link.settle(name, value)
+    for name in decision.agreed:
+        close_conflict(ledger, link.frozen.pop(name))
+    for name, value in decision.changes.items():
+        hub.change(name, value)
+    for name, claim in decision.claims.items():
+        hub.stamp(name, claim)
+    if decision.changes and not hub.is_new:
+        ledger.counts[link.connection_id, "updated"] += 1
+
+
+def _confirm_sent(ledger: Ledger, link: Link, theirs: dict[str, Any]) -> None:
+    """Take values that we sent, and have no answer for, as agreed once they are seen there."""
+    entity = ledger.entity.entity
+    for name, value in list(link.sent.items()):
+        if name not in theirs or (name in link.base and theirs[name] == link.base[name]):
+            continue
+        if equivalent(entity, name, value, theirs[name]):
+            link.settle(name, theirs[name], value)
+            del link.sent[name]
+
+
+def _note(link: Link, hub: Hub, spoke: SpokePlan, theirs: dict[str, Any]) -> bool:
+    """Remember what a spoke holds that is only written to."""
+    for name, value in theirs.items():
+        if name not in link.base or link.base[name] != value:
+            link.settle(name, value)
+    return bool(link.diff(hub.values(spoke.our_fields)))
+
+
+def _is_echo(link: Link, theirs: dict[str, Any]) -> bool:
+    return all(name in link.base and link.base[name] == value for name, value in theirs.items())
+
+
+def _record(
+    ledger: Ledger, link: Link, spoke: SpokePlan, hub: Hub, conflict: FieldConflict
+) -> None:
+    # Two platforms' values are decided by time even where the policy names a side.
+    policy = ledger.rules.of(conflict.name)
+    sides = (Policy.PREFER_EXTERNAL, Policy.PREFER_INTERNAL)
+    if policy in sides and conflict.ours.origin != INTERNAL:
+        policy = Policy.LAST_WRITE_WINS
+    record_field_conflict(ledger, link, spoke, hub, conflict, str(policy))
