@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+import hmac
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
+
+from dovetail.errors import WebhookRejectedError
 
 
 class WebhookRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,3 +35,43 @@ class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime
     merged_into: str | None = None
     detail: dict[str, Any] = {}
+
+
+def header(request: WebhookRequest, name: str) -> str:
+    """Return a header's value whatever the case of its name, empty when it is missing."""
+    name = name.lower()
+    return next((value for key, value in request.headers.items() if key.lower() == name), "")
+
+
+def check_signature(given: str, expected: Sequence[str]) -> None:
+    """
+    Compare in constant time with what each secret would have signed.
+
+    Raises:
+        WebhookRejectedError: The signature is missing or fits none; status 401.
+    """
+    if not given:
+        raise WebhookRejectedError("The request is not signed.", status=401)
+    # All are compared, so that the time tells nothing about which one fitted.
+    fits = [hmac.compare_digest(given.encode(), one.encode()) for one in expected]
+    if not any(fits):
+        raise WebhookRejectedError(
+            "The signature of the request does not fit. Check the connection's webhook secret and "
+            "the public URL that the platform calls.",
+            status=401,
+        )
+
+
+def check_age(signed_at: datetime, now: datetime, most: timedelta) -> None:
+    """
+    Refuse what was signed too long ago (a replay), or in the future.
+
+    Raises:
+        WebhookRejectedError: It is further than *most* from *now*; status 401.
+    """
+    if abs(now - signed_at) > most:
+        raise WebhookRejectedError(
+            f"The request was signed at {signed_at.isoformat()}, more than "
+            f"{most.total_seconds():g} s from now. Check this machine's clock.",
+            status=401,
+        )
