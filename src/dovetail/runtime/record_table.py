@@ -53,6 +53,7 @@ _KEY = (
 _ONE = records.c.id == sa.bindparam("of_id")
 
 _LOAD = sa.select(records).where(*_KEY, records.c.id.in_(sa.bindparam("ids", expanding=True)))
+_LOAD_ONE = sa.select(records).where(*_KEY, _ONE)
 _LOAD_TO_CHANGE = sa.select(records).where(*_KEY, _ONE).with_for_update()
 _KNOWN = sa.select(records.c.id).where(*_KEY, records.c.id.in_(sa.bindparam("ids", expanding=True)))
 _INSERT = sa.insert(records)
@@ -66,6 +67,12 @@ _UPDATE = (
         data=sa.bindparam("document"),
     )
 )
+
+
+def load_row(tx: Tx, entity: type[Entity], business_id: str, id: str) -> StoredRecord | None:
+    """Return the row of a record, or None."""
+    row = tx.first(_LOAD_ONE, _params(entity, business_id, id))
+    return None if row is None else StoredRecord._make(row)
 
 
 def load_records(tx: Tx, entity: type[E], business_id: str, ids: Iterable[str]) -> dict[str, E]:
@@ -237,6 +244,18 @@ def count_records(
         UsageError: A field or operator is unknown, or a value does not fit.
     """
     return int(tx.scalar(count_statement(tx, build_query(entity, where), business_id)))
+
+
+def check_creation(entity: type[Entity], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return the fields of a new record as their declared types.
+
+    Raises:
+        UsageError: A field is unknown, or a value does not fit.
+    """
+    if "version" in fields:
+        raise UsageError(f"{entity.__name__}.version is set by Dovetail.", field="version")
+    return check_fields(entity, dict(fields))
 
 
 def check_changes(entity: type[Entity], changes: Mapping[str, Any]) -> dict[str, Any]:
