@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from dovetail.connector_sdk.http import Api
@@ -25,6 +26,13 @@ _FIELDS_LENGTH = 2000  # a search body may have 3,000 characters, an address abo
 _SEEN_LIMIT = 5000
 # How far our clock may be behind or ahead of HubSpot's before a quiet account is re-read for it.
 _CLOCK_MARGIN_MS = 5 * 60 * 1000
+
+
+def cursor_at(resource: Resource, since: datetime) -> Cursor:
+    """Return the cursor that reads every change made at or after *since*, without a scan."""
+    start = millis(since)
+    changed = {"since": start - _lag(resource), "watermark": start, "after": None, "seen": {}}
+    return {"phase": "delta", **changed}
 
 
 async def read_page(

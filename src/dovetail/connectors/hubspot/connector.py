@@ -132,6 +132,10 @@ class HubSpot(Connector):
             return False
         return True
 
+    def cursor_at(self, resource: Resource, since: datetime) -> Cursor:
+        """Return the cursor that reads every change made at or after *since*."""
+        return change.cursor_at(resource, since)
+
     async def read_page(
         self, resource: Resource, fields: Sequence[str], cursor: Cursor | None
     ) -> Page:
