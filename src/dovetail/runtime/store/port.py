@@ -109,7 +109,8 @@ class Store(Protocol):
         error is raised here.
 
         Raises:
-            StoreError: The database refused (locked, full, read-only). Nothing was written.
+            StoreError: The database refused, and `facts["refusal"]` says why (locked, full,
+                read-only); or it refused this work's own statement. Nothing was written.
         """
         ...
 
@@ -118,7 +119,7 @@ class Store(Protocol):
         As `write`, for one item of a batched operation.
 
         Items of one operation that arrive together are handed over in one list (in order, one
-        result each); when the list fails, its items are tried one by one.
+        result each); when the list fails, its items are tried in smaller lists, down to one each.
         """
         ...
 

@@ -6,6 +6,7 @@ Everything that only SQLite understands is in this file.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -176,16 +177,13 @@ class SqliteStore(Store):
 
     async def close(self) -> None:
         """Finish accepted work, fold the WAL back into the file, disconnect."""
-        if not self._opened:
-            self._write_executor.close()
-            self._read_executor.close()
-            return
         self._opened = False
         await self._group.close()
         if self._reader is not None and self._reader is not self._writer:
             await self._read_executor.run(_closer(self._reader))
         if self._writer is not None:
             await self._write_executor.run(_closer(self._writer))
+        self._reader = self._writer = None
         self._read_executor.close()
         self._write_executor.close()
 
@@ -256,6 +254,7 @@ class SqliteStore(Store):
             poolclass=StaticPool,
             connect_args={"check_same_thread": False, "timeout": self._busy_s},
         )
+        connection: sa.Connection | None = None
         try:
             connection = engine.connect()
             for pragma in (
@@ -270,6 +269,8 @@ class SqliteStore(Store):
             raw: Any = connection.connection.dbapi_connection
             raw.create_function(_DECIMAL, 1, decimal_key, deterministic=True)
         except sa.exc.DBAPIError as error:
+            if connection is not None:
+                _closer(connection)()
             raise EnvironmentInUseError(
                 f"The database {self.path} cannot be opened: {error.orig}. "
                 "Check that its folder exists, that you may write there and that the disk is not "
@@ -312,14 +313,35 @@ def _closer(connection: sa.Connection) -> Callable[[], None]:
     return close
 
 
+_REFUSALS = {
+    sqlite3.SQLITE_BUSY: (
+        "locked",
+        "Another process holds it: let that finish. The work is tried again by itself.",
+    ),
+    sqlite3.SQLITE_FULL: (
+        "full",
+        "The disk is full: free some space. The work is tried again by itself.",
+    ),
+    sqlite3.SQLITE_READONLY: (
+        "read-only",
+        "The file or its folder is read-only: make it writable.",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "unreadable",
+        "The disk fails: look at the system's own messages, and keep a backup of the file.",
+    ),
+}
+_REFUSALS[sqlite3.SQLITE_LOCKED] = _REFUSALS[sqlite3.SQLITE_BUSY]
+
+
 def _store_error(error: sa.exc.OperationalError, path: str) -> StoreError:
     reason = str(error.orig)
-    if "locked" in reason or "busy" in reason:
-        advice = "Another process holds it: let that finish. The work is tried again by itself."
-    elif "full" in reason:
-        advice = "The disk is full: free some space. The work is tried again by itself."
-    elif "readonly" in reason:
-        advice = "The file or its folder is read-only: make it writable."
-    else:
-        advice = "Run `dovetail doctor` to look at the database."
-    return StoreError(f"The database {path} refused: {reason}. {advice}", path=path, reason=reason)
+    # The low byte is the kind; the rest says more precisely which (SQLite, "Result Codes").
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    refusal, advice = _REFUSALS.get(code, (None, "Run `dovetail doctor` to look at the database."))
+    return StoreError(
+        f"The database {path} refused: {reason}. {advice}",
+        path=path,
+        reason=reason,
+        refusal=refusal,
+    )
