@@ -31,8 +31,8 @@ _CLOCK_MARGIN_MS = 5 * 60 * 1000
 def cursor_at(resource: Resource, since: datetime) -> Cursor:
     """Return the cursor that reads every change made at or after *since*, without a scan."""
     start = millis(since)
-    changed = {"since": start - _lag(resource), "watermark": start, "after": None, "seen": {}}
-    return {"phase": "delta", **changed}
+    begin = start - _lag(resource)
+    return {"phase": "delta", "since": begin, "watermark": start, "after": None, "seen": {}}
 
 
 async def read_page(
