@@ -78,6 +78,16 @@ class Hub:
             self.stamps[name] = wanted
             self.is_changed = True
 
+    def tidy(self, names: Iterable[str]) -> None:
+        """Make our own record hold what everybody else is given: trimmed, in canonical case."""
+        for name in names:
+            held = _reach(self.record, name)
+            value = self.value(name)
+            if isinstance(held, str) and held != value and held.strip().casefold() == (
+                value.casefold() if isinstance(value, str) else ""
+            ):
+                self.change(name, value)
+
     def stamp_all(self, names: Iterable[str]) -> None:
         """Stamp what was written here since the last look."""
         for name in names:

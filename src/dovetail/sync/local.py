@@ -52,6 +52,7 @@ def look_at(tx: Tx, desk: Desk, route: Route, ids: Sequence[str]) -> None:
             continue
         hub.is_changed = hub.is_changed or not hub.is_identified
         hub.stamp_all(ledger.entity.our_fields)
+        hub.tidy(ledger.entity.our_fields)
         ledger.rekey(hub)
         _close_agreed(ledger, hub.id)
         ledger.fan_out(hub)

@@ -1,0 +1,456 @@
+"""A platform made of a dict, and a driver that delivers events: what the sync tests run on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from dovetail.connector_sdk.base import Connector
+from dovetail.connector_sdk.record import Page, RemoteRecord, WriteResult
+from dovetail.connector_sdk.spec import Capability, Resource
+from dovetail.core.clock import LoopClock
+from dovetail.core.ids import SeededIds
+from dovetail.core.ports import InlineExecutor, Ports
+from dovetail.errors import (
+    OutcomeUnknownError,
+    RecordConflictError,
+    RecordInvalidError,
+    RecordNotFoundError,
+    TransientError,
+)
+from dovetail.model.crm import Contact
+from dovetail.model.integration import SyncConflict, SyncError
+from dovetail.runtime.bus.local import LocalBus
+from dovetail.runtime.handler import Subscriptions
+from dovetail.runtime.log import EventDraft, EventLog, event_of
+from dovetail.runtime.record_document import read_record
+from dovetail.runtime.record_table import change_record, delete_record, insert_record
+from dovetail.runtime.store.schema import DONE, OPEN, deliveries, events, metadata, records
+from dovetail.runtime.store.sqlite import SqliteStore
+from dovetail.sync import schema  # noqa: F401 - its tables belong to the metadata
+from dovetail.sync.engine import SyncEngine
+from dovetail.sync.plan import EntityPlan, SpokePlan, SyncPlan
+
+FIELDS = {"First": "first_name", "Last": "last_name", "Email": "email", "Phone": "phone"}
+TENANT = "acme"
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class Tripwire:
+    """Counts the moments at which a process can die, and dies at one of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.at: int | None = None
+
+    def __call__(self) -> None:
+        self.count += 1
+        if self.count == self.at:
+            raise Crash
+
+
+class FakePlatform(Connector):
+    """
+    Keeps records, oldest change first; reads what `lag_s` lets it see.
+
+    `normalise` is what the platform makes of a value; `unique` whether it refuses a second record
+    with one e-mail address; `required` fields must not be blank.
+    """
+
+    platform = "fake"
+    title = "Fake"
+
+    def __init__(self, name: str, bench: Bench, **traits: Any) -> None:
+        self.name = name
+        self.bench = bench
+        self.unique: bool = traits.get("unique", False)
+        self.lag_s: float = traits.get("lag_s", 0.0)
+        self.normalise: Callable[[str, Any], Any] = traits.get("normalise", lambda _, value: value)
+        self.required: tuple[str, ...] = traits.get("required", ())
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.made: dict[str, datetime] = {}
+        self.modified: dict[str, tuple[int, datetime]] = {}
+        self.ended: dict[str, str | None] = {}
+        self.calls: list[str] = []
+        self.lost_answers = 0
+        self.refused_calls = 0
+        self.before_write: Callable[[], None] | None = None
+        self._seq = 0
+        self.resources = (
+            Resource(
+                name="contacts",
+                entity=Contact,
+                path="contacts",
+                key_field="Email",
+                key_is_unique=self.unique,
+                modified_field="modified",
+                fields=FIELDS,
+                read_batch=100,
+                write_batch=traits.get("write_batch", 20),
+                consistency_lag_s=self.lag_s,
+                capabilities=frozenset(Capability) - frozenset(traits.get("lacks", ())),
+            ),
+        )
+
+    def resource(self, name: str) -> Resource:  # type: ignore[override]
+        assert name == "contacts"
+        return self.resources[0]
+
+    # What people do there.
+
+    def add(self, **fields: Any) -> str:
+        self._seq += 1
+        external_id = f"{self.name}-{self._seq}"
+        self.rows[external_id] = {name: None for name in FIELDS}
+        self.made[external_id] = self.bench.clock.now()
+        self.edit(external_id, **fields)
+        return external_id
+
+    def edit(self, external_id: str, **fields: Any) -> None:
+        self._seq += 1
+        normal = {name: self.normalise(name, value) for name, value in fields.items()}
+        self.rows[external_id] |= normal
+        self.modified[external_id] = (self._seq, self.bench.clock.now())
+
+    def remove(self, external_id: str, merged_into: str | None = None) -> None:
+        self._seq += 1
+        del self.rows[external_id]
+        self.ended[external_id] = merged_into
+        self.modified[external_id] = (self._seq, self.bench.clock.now())
+
+    def find(self, **fields: Any) -> list[str]:
+        return [
+            id
+            for id, row in self.rows.items()
+            if all(row[name] == value for name, value in fields.items())
+        ]
+
+    # The Records role.
+
+    async def prepare(self, resource: Resource) -> None:
+        del resource
+
+    def cursor_at(self, resource: Resource, since: datetime) -> dict[str, Any]:
+        del resource
+        return {"after": max((n for n, at in self.modified.values() if at < since), default=0)}
+
+    async def read_page(self, resource: Any, fields: Any, cursor: Any) -> Page:
+        self._called("read_page")
+        after = cursor["after"] if cursor else 0
+        horizon = self.bench.clock.now() - timedelta(seconds=self.lag_s)
+        changed = sorted(
+            (seq, id) for id, (seq, at) in self.modified.items() if seq > after and at <= horizon
+        )
+        page = [self._record(id) for _, id in changed[:50]]
+        end = changed[:50][-1][0] if page else after
+        return Page(records=page, cursor={"after": end}, more=len(changed) > 50)
+
+    async def read_many(self, resource: Any, ids: Any, fields: Any) -> list[Any]:
+        self._called("read_many")
+        found: list[RemoteRecord | None] = []
+        for id in ids:
+            target = self.ended.get(id) or id
+            found.append(self._record(target) if target in self.rows else None)
+        return found
+
+    async def find_many(self, resource: Any, field: str, values: Any, fields: Any) -> Any:
+        self._called("find_many")
+        horizon = self.bench.clock.now() - timedelta(seconds=self.lag_s)
+        found: dict[str, list[RemoteRecord]] = {}
+        for id, row in self.rows.items():
+            value = str(row[field]).lower()
+            if value in values and self.made[id] <= horizon:
+                found.setdefault(value, []).append(self._record(id))
+        return found
+
+    async def write(self, resource: Any, writes: Any, fields: Any) -> list[WriteResult]:
+        self._called("write")
+        assert len(writes) <= resource.write_batch
+        if self.refused_calls:
+            self.refused_calls -= 1
+            raise TransientError("busy", platform=self.name)
+        if self.before_write is not None:
+            self.before_write()
+        results = [self._write(write) for write in writes]
+        self.bench.trip()
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise OutcomeUnknownError("the answer was lost", platform=self.name)
+        return results
+
+    async def look_up(self, resource: Any, creates: Any, since: Any, fields: Any) -> list[Any]:
+        self._called("look_up")
+        horizon = self.bench.clock.now() - timedelta(seconds=self.lag_s)
+        found: list[RemoteRecord | None] = []
+        for create in creates:
+            wanted = {name: self.normalise(name, value) for name, value in create.fields.items()}
+            ids = [id for id in self.find(**wanted) if since <= self.made[id] <= horizon]
+            found.append(self._record(ids[0]) if ids else None)
+        return found
+
+    def _called(self, name: str) -> None:
+        self.bench.trip()
+        self.calls.append(name)
+
+    def _record(self, id: str) -> RemoteRecord:
+        at = self.modified[id][1]
+        if id not in self.rows:
+            return RemoteRecord(
+                id=id, modified_at=at, deleted=True, merged_into=self.ended.get(id)
+            )
+        return RemoteRecord(
+            id=id, fields=dict(self.rows[id]), modified_at=at, created_at=self.made[id]
+        )
+
+    def _write(self, write: Any) -> WriteResult:
+        id = write.id
+        if write.action != "create" and id not in self.rows:
+            return WriteResult(key=write.key, error=RecordNotFoundError("gone"))
+        if write.action == "delete":
+            self.remove(id)
+            return WriteResult(key=write.key, id=id)
+        after = {**self.rows.get(id or "", {}), **write.fields}
+        blank = {name: "is required" for name in self.required if not after.get(name)}
+        if blank:
+            error = RecordInvalidError("Some fields are missing.", fields=blank)
+            return WriteResult(key=write.key, error=error)
+        if write.action == "create":
+            known = self.find(Email=after["Email"]) if self.unique and after.get("Email") else []
+            if known:
+                refusal = RecordConflictError("It exists.", existing_id=known[0])
+                return WriteResult(key=write.key, error=refusal)
+            id = self.add(**write.fields)
+        else:
+            self.edit(id, **write.fields)
+        return WriteResult(
+            key=write.key, id=id, created=write.action == "create", record=self._record(id)
+        )
+
+
+class TrippingStore(SqliteStore):
+    """A store beside whose every call the process may die: before, or right after the commit."""
+
+    trip: Callable[[], None] = staticmethod(lambda: None)
+
+    async def write(self, work: Any) -> Any:
+        self.trip()
+        result = await super().write(work)
+        self.trip()
+        return result
+
+
+@dataclass
+class Bench:
+    """Platforms, a store and an engine; delivers what is open, in an order of its own."""
+
+    seed: int = 0
+    clock: LoopClock = field(default_factory=LoopClock)
+    trip: Tripwire = field(default_factory=Tripwire)
+    platforms: dict[str, FakePlatform] = field(default_factory=dict)
+    failures: list[Any] = field(default_factory=list)
+
+    async def start(self, *platforms: tuple[str, dict[str, Any]], **plan: Any) -> Bench:
+        self.rng = random.Random(self.seed)
+        ports = Ports(
+            clock=self.clock,
+            ids=SeededIds(self.clock, random.Random(1)),
+            rng=self.rng,
+            transport=None,  # type: ignore[arg-type]
+            new_executor=lambda _: InlineExecutor(),
+        )
+        self.ids = ports.ids
+        self.store = TrippingStore(":memory:", ports)
+        await self.store.open()
+        await self.store.migrate(metadata.create_all)
+        self.store.trip = self.trip
+        for name, traits in platforms:
+            self.platforms[name] = FakePlatform(name, self, **traits)
+        self.plan = SyncPlan(
+            integration_id="crm",
+            business_id=TENANT,
+            service="crm",
+            entities=[
+                EntityPlan(
+                    entity=Contact,
+                    spokes=[
+                        SpokePlan(name, name, "contacts", FIELDS, priority=number)
+                        for number, (name, _) in enumerate(platforms)
+                    ],
+                    policies=plan.pop("policies", {}),
+                )
+            ],
+            **plan,
+        )
+        self.restart()
+        return self
+
+    def restart(self) -> None:
+        """Begin a new process on the same store."""
+        bus = LocalBus()
+        log = EventLog(Subscriptions([]), self.clock, self.ids, bus)
+        self.engine = SyncEngine(
+            store=self.store,
+            log=log,
+            plans=[self.plan],
+            connections=self,
+            clock=self.clock,
+            ids=self.ids,
+        )
+        log.subscriptions = Subscriptions(self.engine.handlers())
+        self.log = log
+
+    async def connector(self, connection_id: str) -> Any:
+        return self.platforms[connection_id]
+
+    async def close(self) -> None:
+        await self.store.close()
+
+    def __getitem__(self, name: str) -> FakePlatform:
+        return self.platforms[name]
+
+    async def settle(self, rounds: int = 60) -> None:
+        """Poll and deliver until nothing is left to do."""
+        for _ in range(rounds):
+            await self.clock.sleep(5)
+            try:
+                await self.engine.request_poll()
+                await self.deliver()
+            except Crash:
+                self.restart()
+                continue
+            polls = {"sync.poll"}
+            if await self._work_was_only(polls):
+                return
+        pytest.fail("it does not come to rest")
+
+    async def _work_was_only(self, types: set[str]) -> bool:
+        done, self._delivered = self._delivered, set()
+        before, self._last = getattr(self, "_last", None), self._snapshot()
+        return done <= types and before == self._last
+
+    def _snapshot(self) -> Any:
+        return {name: dict(one.modified) for name, one in self.platforms.items()}
+
+    async def deliver(self) -> None:
+        """Deliver open events, one batch at a time, until none is left or all of them wait."""
+        self._delivered = getattr(self, "_delivered", set())
+        idle = 0
+        while idle < 3:
+            batches = await self._ready()
+            if not batches:
+                return
+            progressed = False
+            self.rng.shuffle(batches)
+            for spec, rows in batches:
+                progressed |= await self._run(spec, rows)
+            idle = 0 if progressed else idle + 1
+            await self.clock.sleep(1)
+
+    async def _ready(self) -> list[Any]:
+        query = (
+            sa.select(deliveries.c.id.label("delivery_id"), deliveries.c.handler, *events.c)
+            .join(events, events.c.seq == deliveries.c.event_seq)
+            .where(deliveries.c.status == OPEN)
+            .order_by(deliveries.c.id)
+        )
+        rows = await self.store.read(lambda tx: tx.rows(query))
+        groups: dict[Any, list[Any]] = {}
+        for row in rows:
+            spec = self.log.subscriptions.by_name[row.handler]
+            group = spec.batch.group(event_of(row)) if spec.batch else row.key
+            groups.setdefault((row.handler, group), []).append(row)
+        return [
+            (self.log.subscriptions.by_name[handler], rows)
+            for (handler, _), rows in groups.items()
+        ]
+
+    async def _run(self, spec: Any, rows: list[Any]) -> bool:
+        latest: dict[str, Any] = {}
+        of_key: dict[str, list[int]] = {}
+        for row in rows:
+            latest[row.key] = event_of(row)
+            of_key.setdefault(row.key, []).append(row.delivery_id)
+        chosen = list(latest.values())[: spec.batch.size if spec.batch else 1]
+        self._delivered |= {event.type for event in chosen}
+        try:
+            if spec.batch:
+                outcomes = await spec.call(chosen)
+            else:
+                await spec.call(chosen[0])
+                outcomes = [None]
+        except (TransientError, OutcomeUnknownError) as error:
+            outcomes = [error] * len(chosen)
+        finished: list[int] = []
+        for event, outcome in zip(chosen, outcomes, strict=True):
+            if isinstance(outcome, TransientError | OutcomeUnknownError):
+                continue
+            if outcome is not None:
+                self.failures.append(outcome)
+            finished += of_key[event.key]
+        done = sa.update(deliveries).where(deliveries.c.id.in_(finished)).values(status=DONE)
+        await SqliteStore.write(self.store, lambda tx: tx.run(done))
+        return bool(finished)
+
+    # Our own side.
+
+    async def all(self, entity: type[Any]) -> list[Any]:
+        name = {Contact: "contact", SyncConflict: "sync_conflict", SyncError: "sync_error"}[entity]
+        rows = await self.store.read(
+            lambda tx: tx.rows(
+                sa.select(records).where(records.c.entity == name).order_by(records.c.id)
+            )
+        )
+        return [read_record(entity, row) for row in rows]
+
+    async def contacts(self) -> list[Contact]:
+        return await self.all(Contact)
+
+    async def all_conflicts(self) -> list[SyncConflict]:
+        return await self.all(SyncConflict)
+
+    async def create(self, **fields: Any) -> str:
+        record = Contact(id=self.ids.new(), business_id=TENANT, **fields)
+        await self._commit(lambda tx: insert_record(tx, record, self.clock.now()), record.id, "created")
+        return record.id
+
+    async def update(self, id: str, **fields: Any) -> None:
+        now = self.clock.now()
+        await self._commit(
+            lambda tx: change_record(tx, Contact, TENANT, id, fields, now=now), id, "updated"
+        )
+
+    async def delete(self, id: str) -> None:
+        await self._commit(lambda tx: delete_record(tx, Contact, TENANT, id), id, "deleted")
+
+    async def _commit(self, work: Callable[[Any], Any], id: str, what: str) -> None:
+        draft = EventDraft(
+            type=f"contact.{what}", payload={"id": id}, business_id=TENANT, source="handler:test"
+        )
+
+        def both(tx: Any) -> None:
+            work(tx)
+            self.log.append(tx, [draft])
+
+        await SqliteStore.write(self.store, both)
+
+    def values(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return what every platform holds, without ids."""
+        return {
+            name: sorted((tuple(row.values()) for row in platform.rows.values()), key=str)
+            for name, platform in self.platforms.items()
+        }
+
+
+@pytest.fixture(scope="session")
+def bench() -> Callable[..., Bench]:
+    """Make a bench; call its ``start`` inside the test."""
+    return Bench

@@ -1,0 +1,101 @@
+"""When edits stop, all sides hold the same: whatever was edited, reordered, lost or crashed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dovetail.testing.loop import run
+
+NAMES = st.sampled_from(["Ada", " Ada", "Bob", "", "Eve", None])
+PHONES = st.sampled_from(["1", "+1 (2)", None, "3"])
+MAILS = st.sampled_from(["a@x.com", "B@x.com ", "c@x.com", None])
+EDIT = st.tuples(
+    st.sampled_from(["add", "edit", "edit", "edit", "ours", "wait", "deliver"]),
+    st.sampled_from(["a", "b", "c"]),
+    st.integers(0, 5),
+    st.fixed_dictionaries({}, optional={"First": NAMES, "Phone": PHONES, "Email": MAILS}),
+)
+TRAITS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("a", {"unique": True}),
+    ("b", {"lag_s": 3.0, "normalise": lambda name, value: value}),
+    ("c", {"normalise": lambda name, value: value.upper() if name == "First" and value else value}),
+)
+
+
+async def play(bench, script, seed, *, crash_at=None, lost=0, **plan):
+    b = await bench(seed=seed).start(*TRAITS, **plan)
+    b.trip.at = crash_at
+    b["a"].lost_answers = b["b"].lost_answers = lost
+    for what, where, which, fields in script:
+        await b.clock.sleep(1)
+        platform = b[where]
+        ids = list(platform.rows)
+        try:
+            if what == "add" and not (platform.unique and fields.get("Email") and platform.find(Email=fields["Email"])):
+                platform.add(Last="L", **fields)
+            elif what == "edit" and ids:
+                changes = {name: v for name, v in fields.items() if name != "Email"}
+                platform.edit(ids[which % len(ids)], **changes)
+            elif what == "ours":
+                await edit_ours(b, which, fields)
+            elif what == "wait":
+                await b.engine.request_poll()
+            elif what == "deliver":
+                await b.deliver()
+        except BaseException as error:
+            if type(error).__name__ != "Crash":
+                raise
+            b.restart()
+    await b.settle()
+    return b
+
+
+async def edit_ours(b, which, fields):
+    names = {"First": "first_name", "Phone": "phone"}
+    ours = {names[name]: value for name, value in fields.items() if name in names}
+    held = await b.contacts()
+    if held and ours:
+        await b.update(held[which % len(held)].id, **ours)
+
+
+def canon(row):
+    return tuple(value.upper() or None if isinstance(value, str) else value for value in row)
+
+
+async def check(b):
+    values = b.values()
+    duplicates = [one for one in await b.all_conflicts() if one.kind == "identity"]
+    held = {name: sorted(map(canon, rows), key=str) for name, rows in values.items()}
+    if not duplicates:
+        assert held["a"] == held["b"] == held["c"]
+        ours = sorted(
+            (canon((c.first_name, c.last_name, c.email, c.phone)) for c in await b.contacts()),
+            key=str,
+        )
+        assert held["a"] == ours
+    assert b.failures == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(EDIT, max_size=14), st.integers(0, 3))
+def test_all_sides_end_with_the_same_values(bench, script, seed):
+    async def main():
+        b = await play(bench, script, seed)
+        await check(b)
+        await b.close()
+
+    run(main())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(EDIT, max_size=14), st.integers(0, 3), st.integers(1, 120), st.integers(0, 1))
+def test_a_crash_and_lost_answers_change_nothing_about_that(bench, script, seed, crash_at, lost):
+    async def main():
+        b = await play(bench, script, seed, crash_at=crash_at, lost=lost)
+        await check(b)
+        await b.close()
+
+    run(main())
