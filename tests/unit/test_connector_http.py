@@ -26,6 +26,7 @@ from dovetail.errors import (
     RecordConflictError,
     RecordInvalidError,
     RecordNotFoundError,
+    StoreError,
     TransientError,
     UnknownPlatformError,
     UsageError,
@@ -270,6 +271,24 @@ async def test_a_body_that_is_no_json_is_fine_where_it_was_asked_for():
     reply = await read(api, headers={"Accept": "text/csv"})
 
     assert reply.body == b"a,b\n1,2\n"
+
+
+async def test_a_busy_database_does_not_lose_the_answer_to_a_write():
+    class BusyBudget:
+        async def acquire(self, path):
+            pass
+
+        async def observe(self, path, status, headers):
+            raise StoreError("busy")
+
+        async def pause(self, seconds):
+            raise StoreError("busy")
+
+    api, _ = new_api(answer(201, b'{"id":"1"}'), answer(429), budget=BusyBudget())
+
+    assert (await write(api)).json == {"id": "1"}
+    with pytest.raises(RateLimitedError):
+        await write(api)
 
 
 def test_every_connector_of_the_folder_is_found_by_its_name():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -28,6 +29,7 @@ from dovetail.errors import (
     MalformedResponseError,
     MissingCredentialError,
     RateLimitedError,
+    StoreError,
     UsageError,
 )
 
@@ -253,7 +255,9 @@ class Api:
             answer = await self._transport.send(request)
         except TransportError as error:
             raise self._redacted(call.broken(error)) from error
-        await self._budget.observe(call.path, answer.status, answer.headers)
+        # The answer to a write must not be lost because the database was busy for the budget.
+        with suppress(StoreError):
+            await self._budget.observe(call.path, answer.status, answer.headers)
         if self._on_call is not None:
             self._on_call(call.path, answer.status)
         return ApiResponse(
@@ -267,7 +271,8 @@ class Api:
     async def _refuse(self, call: Call, response: ApiResponse) -> None:
         error = call.refused(response, self._explain(response), self._error_rules)
         if isinstance(error, RateLimitedError):
-            await self._budget.pause(error.retry_after_s)
+            with suppress(StoreError):
+                await self._budget.pause(error.retry_after_s)
         raise self._redacted(error)
 
     def _check(self, call: Call, response: ApiResponse, expects: Sequence[str]) -> None:

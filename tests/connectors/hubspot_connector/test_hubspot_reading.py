@@ -207,3 +207,28 @@ async def test_contacts_are_found_by_any_of_their_addresses(hub):
     assert script.bodies[0]["idProperty"] == "email"
     with pytest.raises(UnsupportedCapabilityError):
         await hubspot.find_many(CONTACTS, "firstname", ["Ada"], FIELDS)
+
+
+async def test_a_long_catch_up_does_not_drag_what_it_has_left_behind_in_its_cursor(hub):
+    days = [START - timedelta(days=30 - day) for day in range(3)]
+    hubspot, _ = hub.connect(
+        hub.search([hub.contact(1, days[0]), hub.contact(2, days[1])], more=True),
+        hub.search([hub.contact(2, days[1]), hub.contact(3, days[2])], more=True),
+    )
+
+    first = await hubspot.read_page(CONTACTS, FIELDS, hubspot.cursor_at(CONTACTS, days[0]))
+    second = await hubspot.read_page(CONTACTS, FIELDS, first.cursor)
+
+    assert [record.id for record in (*first.records, *second.records)] == ["1", "2", "3"]
+    assert list(second.cursor["seen"]) == ["3"]
+
+
+async def test_reading_can_begin_at_any_moment(hub):
+    hubspot, script = hub.connect(hub.search([]))
+    cursor = hubspot.cursor_at(CONTACTS, START)
+
+    page = await hubspot.read_page(CONTACTS, FIELDS, cursor)
+
+    since = str(hub.ms(START - timedelta(seconds=60)))
+    assert hub.filters(script.bodies[0]) == [("lastmodifieddate", "GTE", since)]
+    assert not page.more

@@ -101,7 +101,10 @@ async def _changes(api: Api, resource: Resource, fields: Sequence[str], cursor: 
         moved["since"] = since + 1
     else:
         return _end_round(resource, fields, items, found, moved)
-    return _page(items, fields, {**moved, "seen": _remember(known, found, 0)}, more=True)
+    # What a later page, or the next round, may show again: this very time, and the overlap.
+    overlap = cursor["started"] - _CLOCK_MARGIN_MS - _lag(resource)
+    seen = _remember(known, found, min(last, overlap))
+    return _page(items, fields, {**moved, "seen": seen}, more=True)
 
 
 def _end_round(
