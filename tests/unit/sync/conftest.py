@@ -35,7 +35,7 @@ from dovetail.runtime.store.schema import DONE, OPEN, deliveries, events, metada
 from dovetail.runtime.store.sqlite import SqliteStore
 from dovetail.sync import schema  # noqa: F401 - its tables belong to the metadata
 from dovetail.sync.engine import SyncEngine
-from dovetail.sync.plan import EntityPlan, SpokePlan, SyncPlan
+from dovetail.sync.plan import Deletes, EntityPlan, Mode, Policy, SpokePlan, SyncPlan
 
 FIELDS = {"First": "first_name", "Last": "last_name", "Email": "email", "Phone": "phone"}
 TENANT = "acme"
@@ -110,7 +110,7 @@ class FakePlatform(Connector):
     def add(self, **fields: Any) -> str:
         self._seq += 1
         external_id = f"{self.name}-{self._seq}"
-        self.rows[external_id] = {name: None for name in FIELDS}
+        self.rows[external_id] = dict.fromkeys(FIELDS)
         self.made[external_id] = self.bench.clock.now()
         self.edit(external_id, **fields)
         return external_id
@@ -204,9 +204,7 @@ class FakePlatform(Connector):
     def _record(self, id: str) -> RemoteRecord:
         at = self.modified[id][1]
         if id not in self.rows:
-            return RemoteRecord(
-                id=id, modified_at=at, deleted=True, merged_into=self.ended.get(id)
-            )
+            return RemoteRecord(id=id, modified_at=at, deleted=True, merged_into=self.ended.get(id))
         return RemoteRecord(
             id=id, fields=dict(self.rows[id]), modified_at=at, created_at=self.made[id]
         )
@@ -274,6 +272,8 @@ class Bench:
         self.store.trip = self.trip
         for name, traits in platforms:
             self.platforms[name] = FakePlatform(name, self, **traits)
+        kinds = {"mode": Mode, "policy": Policy, "deletes": Deletes}
+        policies = plan.pop("policies", {})
         self.plan = SyncPlan(
             integration_id="crm",
             business_id=TENANT,
@@ -285,10 +285,10 @@ class Bench:
                         SpokePlan(name, name, "contacts", FIELDS, priority=number)
                         for number, (name, _) in enumerate(platforms)
                     ],
-                    policies=plan.pop("policies", {}),
+                    policies=policies,
                 )
             ],
-            **plan,
+            **{name: kinds[name](value) for name, value in plan.items()},
         )
         self.restart()
         return self
@@ -369,8 +369,7 @@ class Bench:
             group = spec.batch.group(event_of(row)) if spec.batch else row.key
             groups.setdefault((row.handler, group), []).append(row)
         return [
-            (self.log.subscriptions.by_name[handler], rows)
-            for (handler, _), rows in groups.items()
+            (self.log.subscriptions.by_name[handler], rows) for (handler, _), rows in groups.items()
         ]
 
     async def _run(self, spec: Any, rows: list[Any]) -> bool:
@@ -419,7 +418,9 @@ class Bench:
 
     async def create(self, **fields: Any) -> str:
         record = Contact(id=self.ids.new(), business_id=TENANT, **fields)
-        await self._commit(lambda tx: insert_record(tx, record, self.clock.now()), record.id, "created")
+        await self._commit(
+            lambda tx: insert_record(tx, record, self.clock.now()), record.id, "created"
+        )
         return record.id
 
     async def update(self, id: str, **fields: Any) -> None:
