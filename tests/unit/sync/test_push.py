@@ -316,3 +316,37 @@ async def test_a_decided_conflict_cannot_be_decided_again(bench):
     with pytest.raises(UsageError, match="is resolved"):
         await b.engine.resolve_conflict("acme", conflict.id, take="internal")
     await b.close()
+
+
+async def test_a_later_edit_there_of_the_same_field_wins_over_our_waiting_write(bench):
+    b = await bench().start(*TWO)
+    b["a"].add(First="Ada", Email="a@x.com")
+    await b.settle()
+    await b.update((await b.contacts())[0].id, first_name="Here")
+    await b.clock.sleep(1)
+    b["b"].edit(next(iter(b["b"].rows)), First="There")
+    await b.deliver()
+    await b.settle()
+
+    assert b["a"].find(First="There")
+    assert b["b"].find(First="There")
+    (conflict,) = await b.all_conflicts()
+    assert (conflict.local_data, conflict.external_data, conflict.winner) == ("Here", "There", "b")
+    await b.close()
+
+
+async def test_a_lost_answer_does_not_turn_normalisation_into_an_edit(bench):
+    def cut(name, value):
+        return value[:30] if name == "Last" and value else value
+
+    b = await bench().start(("a", {}), ("b", {"normalise": cut}))
+    b["a"].add(First="Ada", Last="short", Email="a@x.com")
+    await b.settle()
+    b["b"].lost_answers = 1
+    b["a"].edit(next(iter(b["a"].rows)), Last="x" * 40)
+    await b.settle()
+
+    assert b["a"].find(Last="x" * 40)
+    assert b["b"].find(Last="x" * 30)
+    assert await b.all_conflicts() == []
+    await b.close()
