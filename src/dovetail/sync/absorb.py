@@ -19,10 +19,10 @@ from dovetail.core.clock import to_micros
 from dovetail.runtime.store.port import Tx
 from dovetail.sync.canonical import equivalent, literal
 from dovetail.sync.conflict import close_conflict, record_identity_conflict
-from dovetail.sync.hub import Hub
+from dovetail.sync.hub import Hub, fits
 from dovetail.sync.identity import natural_key
 from dovetail.sync.intent import SENT, Intent, load_intents, remove_intents
-from dovetail.sync.ledger import Desk, Ledger, fits
+from dovetail.sync.ledger import Desk, Ledger
 from dovetail.sync.link import ACTIVE, AMBIGUOUS, DETACHED, GONE, MERGED, QUARANTINED, Link
 from dovetail.sync.merge import absorb_gone, absorb_merge, keep_edited
 from dovetail.sync.plan import Deletes, Route, SpokePlan, SpokeRoute
@@ -134,7 +134,9 @@ class Absorber:
         if record.merged_into and record.merged_into != record.id:
             return absorb_merge(ledger, spoke, record, link)
         if record.deleted:
-            return absorb_gone(ledger, spoke, record, link)
+            is_probe = to_micros(record.modified_at) == read_micros
+            absorb_gone(ledger, spoke, record, link, is_probe=is_probe)
+            return None
         if link is not None and self._is_settled(link, record, read_micros):
             return None
         theirs = self._values(record, link)
@@ -171,6 +173,8 @@ class Absorber:
             return False
         if modified < seen:
             self.ledger.counts[link.connection_id, "stale"] += 1
+            return True
+        if link.state == GONE:
             return True
         written = link.last_written_at
         if written is None or written < read_micros or link.state != ACTIVE:

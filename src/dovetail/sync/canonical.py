@@ -7,6 +7,7 @@ The forms of a value: as told (literal), as compared (canonical), and "the same 
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -15,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from dovetail.core import json
 from dovetail.model.entity import Entity
 from dovetail.runtime.record_document import format_moment
 from dovetail.runtime.record_field import record_fields
@@ -44,11 +46,11 @@ def literal(entity: type[Entity], name: str, value: Any) -> Any:
     if value is None or value == "":
         return None
     kind = _kind(entity, name)
-    if kind == "text" and isinstance(value, str):
-        return value
     try:
-        return _READERS[kind](value) if kind in _READERS else msgspec.to_builtins(value)
-    except (TypeError, ValueError, InvalidOperation, OverflowError) as error:
+        if kind == "text" and isinstance(value, str):
+            return _keepable(value)
+        return _READERS[kind](value) if kind in _READERS else _read_any(value)
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
         raise ValueError(f"{entity.__name__}.{name} cannot hold {value!r}") from error
 
 
@@ -109,6 +111,22 @@ def _same_number(one: str, other: str) -> bool:
         return False
 
 
+def _keepable(text: str) -> str:
+    """Refuse what no database keeps: NUL, and halves of surrogate pairs (UnicodeEncodeError)."""
+    if "\x00" in text:
+        raise ValueError("holds the character NUL")
+    if not text.isascii():
+        text.encode()
+    return text
+
+
+def _read_any(value: Any) -> Any:
+    plain = msgspec.to_builtins(value)
+    if "\\u0000" in json.encode_text(plain):
+        raise ValueError("holds the character NUL")
+    return plain
+
+
 def _read_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -132,9 +150,16 @@ def _read_decimal(value: Any) -> str:
 
 def _read_integer(value: Any) -> int:
     number = Decimal(str(value).strip())
-    if isinstance(value, bool) or number != number.to_integral_value():
-        raise ValueError("not a whole number")
+    if isinstance(value, bool) or number != number.to_integral_value() or abs(number) >= 2**63:
+        raise ValueError("not a whole number of 64 bits")
     return int(number)
+
+
+def _read_float(value: Any) -> float:
+    number = float(str(value).strip())
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
 
 
 def _read_boolean(value: Any) -> bool:
@@ -168,7 +193,7 @@ def _read_date(value: Any) -> str:
 
 def _read_list(value: Any) -> list[Any]:
     items = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    plain = [msgspec.to_builtins(item) for item in items]
+    plain = [_read_any(item) for item in items]
     if all(isinstance(item, str) for item in plain):
         return sorted({text.strip() for text in plain if text.strip()})
     return plain
@@ -178,7 +203,7 @@ _READERS: dict[str, Any] = {
     "text": _read_text,
     "decimal": _read_decimal,
     "integer": _read_integer,
-    "number": lambda value: float(str(value).strip()),
+    "number": _read_float,
     "boolean": _read_boolean,
     "datetime": _read_datetime,
     "date": _read_date,

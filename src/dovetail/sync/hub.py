@@ -83,8 +83,10 @@ class Hub:
         for name in names:
             held = _reach(self.record, name)
             value = self.value(name)
-            if isinstance(held, str) and held != value and held.strip().casefold() == (
-                value.casefold() if isinstance(value, str) else ""
+            if (
+                isinstance(held, str)
+                and held != value
+                and held.strip().casefold() == (value.casefold() if isinstance(value, str) else "")
             ):
                 self.change(name, value)
 
@@ -127,6 +129,15 @@ def nested(record: Entity | None, values: dict[str, Any]) -> dict[str, Any]:
             inner = inner.setdefault(part, {})
         inner[last] = value
     return result
+
+
+def fits(entity: type[Entity], name: str, value: Any) -> bool:
+    """Return whether a record of ours can hold a canonical value."""
+    try:
+        msgspec.convert(nested(None, {name: value}), entity)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def load_hubs(

@@ -17,7 +17,7 @@ import msgspec
 from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.core.ids import Ids
-from dovetail.errors import RecordMissingError, UsageError
+from dovetail.errors import RecordMissingError
 from dovetail.model.entity import Entity
 from dovetail.model.integration import IntegrationMapping, SyncError
 from dovetail.runtime.log import EventDraft, EventLog
@@ -199,6 +199,10 @@ class Ledger:
     def remove_hub(self, hub: Hub) -> None:
         """Delete a record of ours."""
         self._removed.append(hub)
+        for other in self.links_of(hub.id):
+            if other.state == ACTIVE:
+                self.push(other.connection_id, hub.id)
+        self._tell_others(hub)
 
     def add(self, record: Entity) -> None:
         """Add one of the runtime's own records."""
@@ -270,12 +274,7 @@ class Ledger:
         for spoke in self.entity.spokes:
             if self.plan.writes(spoke) and self._lacks(hub, spoke):
                 self.push(spoke.connection_id, hub.id)
-        for other in self.desk.plans.routes(self.plan.business_id, self.entity.name):
-            if other.plan.integration_id == self.plan.integration_id:
-                continue
-            for spoke in other.entity.spokes:
-                if other.plan.writes(spoke):
-                    self.push(spoke.connection_id, hub.id)
+        self._tell_others(hub)
 
     def save(self, source: SpokePlan | None = None) -> None:
         """Write everything, then append the events that follow; *source* caused them."""
@@ -290,6 +289,15 @@ class Ledger:
         add_counts(self.tx, self.entity.name, self.counts)
         self.counts = Counter()
         self._append()
+
+    def _tell_others(self, hub: Hub) -> None:
+        """Let the tenant's other integrations look at a record that this one has changed."""
+        for other in self.desk.plans.routes(self.plan.business_id, self.entity.name):
+            if other.plan.integration_id == self.plan.integration_id:
+                continue
+            for spoke in other.entity.spokes:
+                if other.plan.writes(spoke):
+                    self.push(spoke.connection_id, hub.id)
 
     def _lacks(self, hub: Hub, spoke: SpokePlan) -> bool:
         links = self.links_of(hub.id, spoke.connection_id)
@@ -383,12 +391,3 @@ def push_draft(key: str, business_id: str) -> EventDraft:
         business_id=business_id,
         source=_PLATFORM_PREFIX + "engine",
     )
-
-
-def fits(entity: type[Entity], name: str, value: Any) -> bool:
-    """Return whether a record of ours can hold a canonical value."""
-    try:
-        msgspec.convert(nested(None, {name: value}), entity)
-    except (msgspec.ValidationError, UsageError):
-        return False
-    return True

@@ -31,7 +31,7 @@ class LocalEdits:
         """Look at the records that the events are about; all of one tenant and entity."""
         first = events[0]
         name = first.type.rpartition(".")[0]
-        ids = list(dict.fromkeys(event.key for event in events))
+        ids = list(dict.fromkeys(str(event.payload.get("id") or event.key) for event in events))
         routes = self._desk.plans.routes(first.business_id, name)
 
         def work(tx: Tx) -> None:

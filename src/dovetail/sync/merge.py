@@ -13,17 +13,29 @@ from dovetail.sync.plan import Deletes, SpokePlan
 
 
 def absorb_gone(
-    ledger: Ledger, spoke: SpokePlan, record: RemoteRecord, link: Link | None
-) -> str | None:
-    """Take over a deletion; return the id of ours when other spokes must be told."""
+    ledger: Ledger,
+    spoke: SpokePlan,
+    record: RemoteRecord,
+    link: Link | None,
+    *,
+    is_probe: bool = False,
+) -> None:
+    """
+    Take over a deletion.
+
+    A tombstone may be old news. A probe is not: the record was asked for and is not there, so
+    its time is that of our own clock and is not compared with the platform's.
+    """
     if link is None or link.state in (MERGED, GONE):
-        return None
+        return
     modified = to_micros(record.modified_at)
-    if modified < (link.seen_modified_at or 0):
-        ledger.counts[spoke.connection_id, "stale"] += 1
-        return None
+    if not is_probe:
+        if modified < (link.seen_modified_at or 0):
+            ledger.counts[spoke.connection_id, "stale"] += 1
+            return
+        link.seen_modified_at = modified
     was_active = link.state == ACTIVE
-    link.state, link.seen_modified_at, link.is_changed = GONE, modified, True
+    link.state, link.is_changed = GONE, True
     ledger.counts[spoke.connection_id, "gone"] += 1
     for conflict_id in link.frozen.values():
         close_conflict(ledger, conflict_id)
@@ -31,15 +43,11 @@ def absorb_gone(
     hub = ledger.hubs.get(link.internal_id or "")
     propagates = ledger.plan.deletes is Deletes.PROPAGATE and ledger.plan.reads(spoke)
     if not was_active or not propagates or hub is None or hub.record is None:
-        return None
+        return
     if link.diff(hub.values(spoke.our_fields)):
         keep_edited(ledger, spoke, link, hub)
-        return None
+        return
     ledger.remove_hub(hub)
-    for other in ledger.links_of(hub.id):
-        if other.state == ACTIVE:
-            ledger.push(other.connection_id, hub.id)
-    return None
 
 
 def absorb_merge(

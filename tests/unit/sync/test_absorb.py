@@ -338,3 +338,35 @@ async def test_outbound_mode_takes_nothing_over(bench):
     assert b["a"].find(First="Here") == list(b["a"].rows)
     assert len(b["a"].rows) == len(b["b"].rows) == 1
     await b.close()
+
+
+async def test_a_deletion_found_by_asking_counts_though_the_platform_s_clock_is_ahead(bench):
+    b = await bench().start(*TWO)
+    await tell(b, "a", seen(b, "1", 30, First="Ada", Email="a@x.com"))
+    now = b.clock.now()
+
+    await tell(b, "a", RemoteRecord(id="1", modified_at=now, deleted=True), read_at=now)
+    assert await states(b) == {"1": "gone"}
+
+    await tell(b, "a", seen(b, "1", 30, First="Ada", Email="a@x.com"))
+    assert await states(b) == {"1": "gone"}
+
+    await tell(b, "a", seen(b, "1", 31, First="Ada", Email="a@x.com"))
+    assert await states(b) == {"1": "active"}
+    await b.close()
+
+
+async def test_a_text_that_no_database_keeps_does_not_stop_its_page(bench):
+    b = await bench().start(*TWO)
+
+    await tell(
+        b,
+        "a",
+        seen(b, "1", First="nul\x00", Last="L", Email="a@x.com"),
+        seen(b, "2", First="half \ud800", Last="M", Email="b@x.com"),
+        seen(b, "3", First="Ada", Email="c@x.com"),
+    )
+
+    assert sorted(str(one.first_name) for one in await b.contacts()) == ["Ada", "None", "None"]
+    assert len(await b.all(SyncError)) == 2
+    await b.close()
