@@ -1,0 +1,175 @@
+"""The Salesforce connector: what it declares, and its roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from dovetail.connector_sdk.auth import BearerToken
+from dovetail.connector_sdk.base import Connector
+from dovetail.connector_sdk.http import Api
+from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
+from dovetail.connector_sdk.response import ApiResponse, ErrorDetail
+from dovetail.connector_sdk.spec import Capability, RateLimit, Resource
+from dovetail.connectors.salesforce import change, explanation, fetch, soql
+from dovetail.connectors.salesforce.contact import CONTACTS
+from dovetail.connectors.salesforce.write import ContactWriter
+from dovetail.errors import ConfigError, MalformedResponseError
+
+_CAPABILITIES = {
+    "create": Capability.CREATE,
+    "update": Capability.UPDATE,
+    "delete": Capability.DELETE,
+}
+
+
+class Salesforce(Connector):
+    """
+    Contacts of Salesforce.
+
+    The address of the connection is the org's own (``https://acme.my.salesforce.com``). Where the
+    setting ``external_id_field`` names a custom field that is an external id and unique, creates
+    carry our key in it, and Salesforce itself refuses a second contact. The setting
+    ``api_version`` is 60.0 unless it says otherwise.
+    """
+
+    platform = "salesforce"
+    title = "Salesforce"
+    base_url = "https://login.salesforce.com"
+    docs_url = "https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/"
+    auth = BearerToken()
+    limits = (RateLimit("daily", 100_000, per_s=86_400, setting="daily_limit"),)
+    resources = (CONTACTS,)
+    error_rules = explanation.ERROR_RULES
+
+    def __init__(self, api: Api) -> None:
+        super().__init__(api)
+        self._types: dict[str, str] = {}
+
+    @classmethod
+    def explain(cls, response: ApiResponse) -> ErrorDetail:
+        """Return what Salesforce says about an error."""
+        return explanation.explain(response)
+
+    @classmethod
+    def remaining(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
+        """Return what is left of the org's day: ``api-usage=10018/100000; api-bursts=1/750``."""
+        for segment in headers.get("sforce-limit-info", "").split(";"):
+            name, _, usage = segment.strip().partition("=")
+            used, _, most = usage.partition("/")
+            if name == "api-usage" and used.isdecimal() and most.isdecimal():
+                return {"daily": max(int(most) - int(used), 0)}
+        return {}
+
+    async def identify(self) -> str:
+        """Return the org's id."""
+        reply = await fetch.ask(
+            self.api, "identify the org", "SELECT Id, Name FROM Organization LIMIT 1"
+        )
+        for row in reply.json["records"]:
+            return str(row["Id"])
+        raise MalformedResponseError(
+            "Salesforce showed no Organization to this user. Give the user the permission to use "
+            "the API and to read the organization, then `dovetail connect salesforce`.",
+            platform=self.platform,
+            operation="identify the org",
+        )
+
+    async def known_fields(self, resource: Resource) -> frozenset[str] | None:
+        """Return the names of the fields that the user may write."""
+        return frozenset(
+            field["name"]
+            for field in await self._describe(resource)
+            if field.get("createable") or field.get("updateable")
+        )
+
+    async def prepare(self, resource: Resource) -> None:
+        """
+        Make sure of the external id field, where the connection names one.
+
+        Raises:
+            ConfigError: It does not exist, or does not keep a contact from being made twice.
+        """
+        name = self._key_field
+        if name is None:
+            return
+        found = {field["name"]: field for field in await self._describe(resource)}
+        field = found.get(name)
+        if field is None or not field.get("externalId") or not field.get("unique", True):
+            what = "does not exist there" if field is None else "is not a unique external id"
+            raise ConfigError(
+                f"The connection's setting external_id_field names {resource.path}.{name}, which "
+                f"{what}. In Salesforce, make it a custom text field marked External ID and "
+                "Unique that the user may see, or remove the setting.",
+                platform=self.platform,
+                field=name,
+            )
+
+    def cursor_at(self, resource: Resource, since: datetime) -> Cursor:
+        """Return the cursor that reads every change made at or after *since*."""
+        del resource
+        return change.cursor_at(soql.time(since))
+
+    async def read_page(
+        self, resource: Resource, fields: Sequence[str], cursor: Cursor | None
+    ) -> Page:
+        """Return the next contacts that changed, were deleted or were merged."""
+        self.require(resource, Capability.READ_CHANGES)
+        return await change.read_page(self.api, resource, fields, cursor)
+
+    async def read_many(
+        self, resource: Resource, ids: Sequence[str], fields: Sequence[str]
+    ) -> list[RemoteRecord | None]:
+        """Return contacts by id."""
+        self.require(resource, Capability.READ_MANY)
+        return await fetch.read_many(self.api, resource, ids, fields)
+
+    async def find_many(
+        self, resource: Resource, field: str, values: Sequence[str], fields: Sequence[str]
+    ) -> dict[str, list[RemoteRecord]]:
+        """Return contacts by the text in one field; several may have the same."""
+        self.require(resource, Capability.FIND)
+        return await fetch.find_many(self.api, resource, field, values, fields)
+
+    async def write(
+        self, resource: Resource, writes: Sequence[Write], fields: Sequence[str]
+    ) -> list[WriteResult]:
+        """Create, update and delete contacts, one call for each kind and one to read them back."""
+        for action in {write.action for write in writes}:
+            self.require(resource, _CAPABILITIES[action])
+        types = await self._types_of(resource, writes)
+        return await ContactWriter(self.api, resource, types, self._key_field).write(writes, fields)
+
+    async def look_up(
+        self, resource: Resource, creates: Sequence[Write], since: datetime, fields: Sequence[str]
+    ) -> list[RemoteRecord | None]:
+        """Return the contacts that lost creates made, by our key or else by their values."""
+        name = self._key_field
+        if name is None:
+            return await fetch.look_up(self.api, resource, creates, since, fields)
+        keys = [write.key for write in creates]
+        found = await fetch.find_many(self.api, resource, name, keys, fields)
+        return [found[key][0] if key in found else None for key in keys]
+
+    @property
+    def _key_field(self) -> str | None:
+        return str(self.api.settings.get("external_id_field") or "") or None
+
+    async def _types_of(self, resource: Resource, writes: Sequence[Write]) -> Mapping[str, str]:
+        """Return the type of each field; asked again when a name is new, a field may be, too."""
+        wanted = {name for write in writes for name in write.fields}
+        if wanted - self._types.keys():
+            self._types = {field["name"]: field["type"] for field in await self._describe(resource)}
+        return self._types
+
+    async def _describe(self, resource: Resource) -> list[dict[str, Any]]:
+        reply = await self.api.request(
+            "GET",
+            f"{fetch.data_path(self.api)}/sobjects/{resource.path}/describe",
+            operation=f"describe {resource.name}",
+            repeatable=True,
+            expects=("fields",),
+        )
+        fields: list[dict[str, Any]] = reply.json["fields"]
+        return fields

@@ -1,0 +1,157 @@
+"""Contacts as Salesforce has them: their declaration, ids, times and values both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from dovetail.connector_sdk.record import RemoteRecord
+from dovetail.connector_sdk.spec import Capability, Guarantee, Resource
+from dovetail.model.crm import Contact
+
+Row = dict[str, Any]
+
+MODIFIED = "SystemModstamp"  # LastModifiedDate stands still when automation changes a row
+SYSTEM = ("Id", "IsDeleted", "MasterRecordId", "CreatedDate", MODIFIED)
+
+CONTACTS = Resource(
+    name="contacts",
+    entity=Contact,
+    path="Contact",
+    key_field="Email",
+    key_is_unique=False,
+    modified_field=MODIFIED,
+    fields={
+        "FirstName": "first_name",
+        "LastName": "last_name",
+        "Email": "email",
+        "Phone": "phone",
+        "MobilePhone": "mobile_phone",
+        "Title": "job_title",
+        "MailingStreet": "street",
+        "MailingCity": "city",
+        "MailingState": "state",
+        "MailingPostalCode": "postal_code",
+        "MailingCountry": "country",
+    },
+    read_batch=2000,
+    write_batch=200,
+    consistency_lag_s=60,
+    capabilities=frozenset(
+        {
+            Capability.READ_CHANGES,
+            Capability.READ_MANY,
+            Capability.FIND,
+            Capability.CREATE,
+            Capability.UPDATE,
+            Capability.DELETE,
+            Capability.TOMBSTONES,
+        }
+    ),
+    # With an external id field, creates are kept by the platform; not every org has one.
+    guarantees={
+        "create": Guarantee.LOOK_UP,
+        "update": Guarantee.IDEMPOTENT,
+        "delete": Guarantee.IDEMPOTENT,
+    },
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CHECK_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def record_of(row: Row, fields: Iterable[str]) -> RemoteRecord:
+    """Return a row as a record."""
+    return RemoteRecord(
+        id=row["Id"],
+        fields={name: row[name] for name in fields if name in row},
+        modified_at=moment(row[MODIFIED]),
+        created_at=moment(row["CreatedDate"]) if row.get("CreatedDate") else None,
+        deleted=bool(row.get("IsDeleted")),
+        merged_into=row.get("MasterRecordId") or None,
+    )
+
+
+def untold_record(id: str) -> RemoteRecord:
+    """Return a record of which nothing is known except that it was written."""
+    return RemoteRecord(id=id, modified_at=_EPOCH)
+
+
+def moment(text: str) -> datetime:
+    """Return a time of Salesforce: ``2026-03-01T15:04:05.000+0000``."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def long_id(id: str) -> str:
+    """
+    Return an id in its form of 18 characters, which ignores case.
+
+    Error messages and links have 15 characters; the other three say which of them are capitals.
+    """
+    if len(id) != 15:
+        return id
+    parts = (id[start : start + 5] for start in range(0, 15, 5))
+    bits = (sum(char.isupper() << place for place, char in enumerate(part)) for part in parts)
+    return id + "".join(_CHECK_DIGITS[number] for number in bits)
+
+
+def is_id(text: str) -> bool:
+    """Return whether it could be an id; anything else makes Salesforce refuse a whole call."""
+    return text.isascii() and text.isalnum() and len(text) in (15, 18)
+
+
+def value_of(value: Any, kind: str) -> Any:
+    """
+    Return a value in the JSON type that a field of type *kind* takes.
+
+    A wrong JSON type makes Salesforce refuse every row of the call.
+
+    Raises:
+        ValueError: It cannot be told in that type; the message says what was expected.
+    """
+    if value is None or value == "":
+        return None
+    if kind in ("double", "currency", "percent", "int", "long"):
+        return _number(value)
+    if kind == "boolean":
+        return _boolean(value)
+    if kind == "date":
+        return (value.isoformat() if isinstance(value, date) else str(value))[:10]
+    if kind == "datetime" and isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    return _text(value)
+
+
+def _number(value: Any) -> msgspec.Raw:
+    try:
+        number = Decimal(str(value).strip())
+        if isinstance(value, bool) or not number.is_finite():
+            raise ValueError
+    except (ArithmeticError, ValueError):
+        raise ValueError(f"{value!r} is not a number") from None
+    # Written digit by digit: a float would round what a currency field holds.
+    return msgspec.Raw(f"{number:f}".encode())
+
+
+def _boolean(value: Any) -> bool:
+    try:
+        return _TRUTHS[str(value).strip().lower()]
+    except KeyError:
+        raise ValueError(f"{value!r} is not true or false") from None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, list | tuple | set | frozenset):
+        return ";".join(_text(item) for item in value)
+    if isinstance(value, Mapping):
+        raise ValueError("a nested value cannot be kept in one field")  # noqa: TRY004 - see Raises
+    return str(value)
