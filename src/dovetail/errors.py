@@ -112,7 +112,7 @@ class ConnectorError(DovetailError):
 
     code = "connector"
 
-    def __init__(  # noqa: PLR0913 - each fact is one that a person debugging the call asks for
+    def __init__(
         self,
         message: str,
         *,
@@ -275,11 +275,11 @@ class InternalError(DovetailError):
     code = "internal"
 
 
-class RunSuspended(BaseException):  # noqa: N818 - control flow, not an error
+class RunSuspended(BaseException):
     """The run gave up its place until something happens; it is resumed by the runtime."""
 
 
-class RunCancelled(BaseException):  # noqa: N818 - control flow, not an error
+class RunCancelled(BaseException):
     """The run was cancelled by a person or a shutdown."""
 
 

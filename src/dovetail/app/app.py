@@ -11,8 +11,10 @@ The app: a program (services and handlers) wired to a store, platforms and an HT
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -26,12 +28,13 @@ from dovetail.app.load import Program, load_program, program_of
 from dovetail.app.lock import DatabaseLock
 from dovetail.app.plans import Planner
 from dovetail.app.platform_client import PlatformClients
+from dovetail.app.request import request_handlers
 from dovetail.app.schema import upgrade
 from dovetail.app.server import HttpServer, build_asgi
 from dovetail.connector_sdk.base import Webhooks
 from dovetail.connector_sdk.http import AiohttpTransport
+from dovetail.core import json
 from dovetail.core.cron import Interval
-from dovetail.core.duration import parse_duration
 from dovetail.core.ports import Ports
 from dovetail.core.secrets import SecretBox
 from dovetail.core.settings import Settings
@@ -40,7 +43,7 @@ from dovetail.model.entity import Entity
 from dovetail.runtime.bus.local import LocalBus
 from dovetail.runtime.context import Context, current
 from dovetail.runtime.engine import Runtime
-from dovetail.runtime.handler import HandlerSpec, Subscriptions
+from dovetail.runtime.handler import Subscriptions
 from dovetail.runtime.history import count_by_status
 from dovetail.runtime.log import EventLog
 from dovetail.runtime.record_table import ensure_indexes
@@ -98,7 +101,6 @@ class App:
             connections=self,
             clock=self.ports.clock,
             ids=self.ports.ids,
-            rng=self.ports.rng,
         )
         self._log = event_log
 
@@ -146,7 +148,8 @@ class App:
         """
         if self._opened:
             return
-        _require_folder(self.settings.database)
+        if not self.store.in_memory:
+            _require_folder(self.settings.database)
         await self.store.open()
         try:
             await self.store.migrate(upgrade)
@@ -156,7 +159,11 @@ class App:
                 store=self.store,
                 bus=self._bus,
                 log=self._log,
-                handlers=[*self.program.handlers, *self.sync.handlers(), *self._own_handlers()],
+                handlers=[
+                    *self.program.handlers,
+                    *self.sync.handlers(),
+                    *request_handlers(self.sync, self.store),
+                ],
                 ports=self.ports,
                 services=PlatformClients(self._connections, self.program.services),
                 concurrency=self.settings.concurrency,
@@ -180,7 +187,8 @@ class App:
         Raises:
             EnvironmentInUseError: The database or the port is in use.
         """
-        self._lock.acquire()
+        if not self.store.in_memory:
+            self._lock.acquire()
         try:
             await self.open()
             if serve:
@@ -192,7 +200,7 @@ class App:
             if self._server is not None:
                 await self._server.start()
                 await self._subscribe()
-            if schedules:
+            if schedules and self.store.is_shared:
                 self._refresher = asyncio.create_task(self._keep_fresh(), name="refresh")
         except BaseException:
             await self.stop()
@@ -248,26 +256,30 @@ class App:
             if note not in self.notes:
                 log.warning("not_synced", reason=note)
         self.notes = planned.notes
-        known = {plan.integration_id for plan in self.sync.plans.all}
         changed = tuple(planned.plans) != self.sync.plans.all
-        self.sync.plans.replace(planned.plans)
+        if changed:
+            self.sync.plans.replace(planned.plans)
         if schedules:
-            polls = [
-                Schedule(
-                    name=f"poll:{poll.connection_id}:{poll.entity}",
-                    event_type=poll.event_type,
-                    timetable=Interval(parse_duration(poll.interval_s)),
-                    business_id=poll.business_id,
-                    key=poll.key,
-                    payload=poll.payload,
-                )
-                for poll in self.sync.polls()
-            ]
-            self.runtime.schedule([*self.program.schedules, *polls])
+            self.runtime.schedule([*self.program.schedules, *self._polls()])
             if changed:
-                new = [p for p in planned.plans if p.integration_id not in known or changed]
-                for plan in new:
-                    await self.sync.request_polls(plan)
+                # What changed while nothing ran is looked for at once, not at the next tick.
+                await self.sync.request_poll()
+
+    def _polls(self) -> list[Schedule]:
+        made: list[Schedule] = []
+        for poll in self.sync.polls():
+            draft = self.sync.poll_draft(poll.route)
+            made.append(
+                Schedule(
+                    name=poll.name,
+                    event_type=draft.type,
+                    timetable=Interval(timedelta(seconds=poll.interval_s)),
+                    business_id=draft.business_id,
+                    key=draft.key,
+                    payload=draft.payload,
+                )
+            )
+        return made
 
     def asgi(self) -> Any:
         """Return the ASGI app that receives webhooks; for a server of one's own, or tests."""
@@ -283,11 +295,11 @@ class App:
     async def status(self) -> dict[str, Any]:
         """Return plain data: deliveries by status, and per spoke what the sync has done."""
         counts = await self.store.read(count_by_status)
-        spokes = await self.sync.status()
+        synced = await self.sync.status()
         return {
             "program": self.program.name,
             "deliveries": counts,
-            "sync": [spoke.to_record() for spoke in spokes],
+            "sync": [json.plain(spoke) for spoke in synced.spokes],
             "notes": self.notes,
         }
 
@@ -328,12 +340,11 @@ class App:
             except DovetailError as error:
                 log.warning("refresh_failed", error=error.message)
 
-    def _own_handlers(self) -> list[HandlerSpec]:
-        return []
-
     def _box(self) -> SecretBox:
         if self.settings.secret_key:
             return SecretBox.from_base64(self.settings.secret_key)
+        if self.store.in_memory:
+            return SecretBox(os.urandom(32))
         database = self.settings.database
         return SecretBox.from_file(database.with_name(database.name + ".key"))
 

@@ -30,6 +30,7 @@ from dovetail.runtime.store.schema import budgets, credentials
 T = TypeVar("T")
 
 ACTIVE = "active"
+REMOVED = "removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,19 @@ class Connections:
         saved = await self._store.write(lambda tx: self._save(tx, draft, values))
         self._opened.pop(saved.id, None)
         return saved
+
+    async def remove(self, connection_id: str) -> Connection:
+        """
+        Forget the credentials of a connection and use it no more.
+
+        Its links stay: connecting the same account again goes on where it was.
+
+        Raises:
+            MissingCredentialError: There is no such connection.
+        """
+        removed = await self._store.write(lambda tx: self._remove(tx, connection_id))
+        self._opened.pop(connection_id, None)
+        return removed
 
     async def open(self, connection_id: str) -> OpenConnection:
         """
@@ -179,17 +193,28 @@ class Connections:
         )
         return saved
 
+    def _remove(self, tx: Tx, connection_id: str) -> Connection:
+        known = select_records(tx, Connection, None, where={"id": connection_id}, limit=1)
+        if not known:
+            raise _no_connection(connection_id)
+        tx.run(sa.delete(credentials).where(credentials.c.connection_id == connection_id))
+        changed = change_record(
+            tx,
+            Connection,
+            known[0].business_id or "",
+            connection_id,
+            {"status": REMOVED},
+            now=self._ports.clock.now(),
+        )
+        return changed[1] if changed is not None else known[0]
+
     def _load(self, tx: Tx, connection_id: str) -> tuple[Connection, dict[str, str]]:
         found = select_records(tx, Connection, None, where={"id": connection_id}, limit=1)
         sealed = tx.scalar(
             sa.select(credentials.c.sealed).where(credentials.c.connection_id == connection_id)
         )
         if not found or sealed is None:
-            raise MissingCredentialError(
-                f"There is no connection {connection_id}. `dovetail connect --list` shows those "
-                "that exist; `dovetail connect PLATFORM` makes one.",
-                connection=connection_id,
-            )
+            raise _no_connection(connection_id)
         return found[0], json.convert(
             json.decode(self._box.open(sealed, owner=connection_id)), dict[str, str]
         )
@@ -218,6 +243,14 @@ class StoreBudgets(BudgetStore):
             return result
 
         return await self._store.write(work)
+
+
+def _no_connection(connection_id: str) -> MissingCredentialError:
+    return MissingCredentialError(
+        f"There is no connection {connection_id}. `dovetail connect --list` shows those that "
+        "exist; `dovetail connect PLATFORM` makes one.",
+        connection=connection_id,
+    )
 
 
 def newest_per_platform(found: Sequence[Connection]) -> dict[tuple[str, str], Connection]:

@@ -67,7 +67,7 @@ class Intake:
             )
             return _answer(error.status, error)
         except (StoreError, TimeoutError) as error:
-            log.error("webhook_not_stored", platform=platform, error=str(error))
+            log.warning("webhook_not_stored", platform=platform, error=str(error))
             failure = StoreError("The event could not be stored now; send it again.")
             return _answer(503, failure, {"retry-after": "5"})
         return JSONResponse({"accepted": accepted})

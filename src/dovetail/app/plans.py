@@ -86,12 +86,12 @@ class Planner:
                 )
             ]
             if spokes:
-                policies = config.field_policies.get(_singular(synced), {})
+                policies = config.field_policies.get(_singular(synced))
                 entities.append(
                     EntityPlan(
                         entity=synced.entity,
                         spokes=tuple(spokes),
-                        policies=dict(policies),
+                        policies=dict(policies or {}),
                         poll_interval_s=synced.interval.total_seconds(),
                     )
                 )
@@ -108,7 +108,7 @@ class Planner:
                 )
             )
 
-    async def _spoke(  # noqa: PLR0913 - what one spoke is made of
+    async def _spoke(
         self,
         service: Service,
         synced: SyncedEntity,

@@ -167,7 +167,7 @@ class ResourceClient:
         Raises:
             RecordNotFoundError: It is gone.
         """
-        found = await self._step("get", self._read_one, id)
+        found: PlatformRecord | None = await self._step("get", self._read_one, id)
         if found is None:
             raise RecordNotFoundError(
                 f"{self._client.name} has no {self._resource.name} {id}.",
@@ -208,7 +208,8 @@ class ResourceClient:
             cursor, more = page.cursor, page.more
 
     async def _find(self, field: str, value: str) -> PlatformRecord | None:
-        return await self._step("find", self._find_first, field, value)
+        found: PlatformRecord | None = await self._step("find", self._find_first, field, value)
+        return found
 
     async def _write(self, action: str, id: str | None, fields: dict[str, Any]) -> PlatformRecord:
         result: PlatformRecord = await self._step(action, self._send, action, id, fields)
@@ -265,7 +266,7 @@ class ResourceClient:
     def _key(self, fields: Mapping[str, Any]) -> str:
         delivery = self._client.context.delivery
         if delivery is None:
-            return self._client.context.unit.new_id()
+            return str(self._client.context.unit.new_id())
         event = delivery.event
         parts = (
             event.id,

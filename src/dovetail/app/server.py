@@ -47,9 +47,17 @@ def build_asgi(
 class _EmbeddedServer(uvicorn.Server):
     """A server that leaves the process's signals to whoever embeds it."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.accepting = asyncio.Event()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.accepting.set()
 
 
 class HttpServer:
@@ -66,7 +74,7 @@ class HttpServer:
         self._asgi = asgi
         self._host = host
         self.port = port
-        self._server: uvicorn.Server | None = None
+        self._server: _EmbeddedServer | None = None
         self._task: asyncio.Task[None] | None = None
         self._socket: socket.socket | None = None
 
@@ -108,9 +116,10 @@ class HttpServer:
         self._server = _EmbeddedServer(config)
         assert self._socket is not None  # noqa: S101 - bound above
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
-        while not self._server.started and not self._task.done():
-            await asyncio.sleep(0.005)
+        accepting = asyncio.create_task(self._server.accepting.wait())
+        await asyncio.wait({accepting, self._task}, return_when=asyncio.FIRST_COMPLETED)
         if self._task.done():
+            accepting.cancel()
             await self._task
 
     async def stop(self) -> None:

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -30,11 +30,14 @@ from dovetail.runtime.run import Runner
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import OPEN, SCHEDULED, deliveries, events, sequences
 
+T = TypeVar("T")
+
 log = structlog.get_logger("dovetail.dispatcher")
 
 _RECEIVE = 500
-_SWEEP_EVERY_S = 1.0
-_DUE_EVERY_S = 1.0
+# How often to look for what other processes wrote; where there are none, only to be safe.
+_LOOK_EVERY_S = 1.0
+_LOOK_ALONE_S = 3600.0
 
 
 class Dispatcher:
@@ -73,7 +76,8 @@ class Dispatcher:
         self._loops: list[asyncio.Task[None]] = []
         self._timers: set[asyncio.TimerHandle] = set()
         self._stopping = False
-        self._idle = asyncio.Event()
+        self._scheduled = asyncio.Event()
+        self._look_every_s = _LOOK_EVERY_S if store.is_shared else _LOOK_ALONE_S
 
     def start(self) -> None:
         """Begin receiving, sweeping and watching the clock."""
@@ -200,7 +204,7 @@ class Dispatcher:
         except Exception as error:
             # The runner turns a handler's errors into outcomes; this is a fault of ours. The
             # deliveries stay open in the store; put them back so that they are tried again.
-            log.exception("run_bookkeeping_failed", handler=group.spec.name, error=str(error))
+            log.error("run_bookkeeping_failed", handler=group.spec.name, error=repr(error))  # noqa: TRY400
             kept = taken
             await self._clock.sleep(1.0)
         finally:
@@ -231,10 +235,10 @@ class Dispatcher:
 
     async def _sweep_loop(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_SWEEP_EVERY_S):
-                    await self._bus.wait_behind()
             await self._guarded(self._sweep)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._look_every_s):
+                    await self._bus.wait_behind()
 
     async def _sweep(self) -> None:
         """Offer open deliveries that the bus has not taken (start, overflow, other processes)."""
@@ -249,10 +253,21 @@ class Dispatcher:
             if len(found) < limit:
                 break
 
+    def look_at_schedule(self) -> None:
+        """Note that a delivery was scheduled for later."""
+        self._scheduled.set()
+
     async def _due_loop(self) -> None:
         while True:
+            self._scheduled.clear()
             await self._guarded(self._wake_due)
-            await self._clock.sleep(_DUE_EVERY_S)
+            wait_s = self._look_every_s
+            due_at = await self._insist(self._store.read, _next_due)
+            if due_at is not None:
+                wait_s = min(wait_s, (due_at - to_micros(self._clock.now())) / 1_000_000)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(wait_s, 0.001)):
+                    await self._scheduled.wait()
 
     async def _wake_due(self) -> None:
         now = to_micros(self._clock.now())
@@ -263,6 +278,14 @@ class Dispatcher:
             await self._store.write(partial(_open_scheduled, due, self._bus))
             if len(due) < 500:
                 return
+
+    async def _insist(self, read: Callable[..., Awaitable[T]], query: Callable[[Tx], T]) -> T:
+        while True:
+            try:
+                return await read(query)
+            except StoreError as error:
+                log.warning("store_refused", error=error.message)
+                await self._clock.sleep(1.0)
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -322,6 +345,11 @@ def _due(tx: Tx, now: int, limit: int) -> list[Delivery]:
         .limit(limit)
     )
     return [_delivery(row) for row in rows]
+
+
+def _next_due(tx: Tx) -> int | None:
+    found = tx.scalar(sa.select(sa.func.min(deliveries.c.due_at)).where(sa.text("status = 2")))
+    return int(found) if found is not None else None
 
 
 def _open_scheduled(due: list[Delivery], bus: Bus, tx: Tx) -> None:

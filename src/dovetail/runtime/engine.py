@@ -14,8 +14,10 @@ from typing import Any
 
 import structlog
 
+from dovetail.core.clock import to_micros
 from dovetail.core.ports import Ports
 from dovetail.runtime.bus.port import Bus
+from dovetail.runtime.dead_letter import replay_dead
 from dovetail.runtime.dispatcher import Dispatcher
 from dovetail.runtime.handler import HandlerSpec, Subscriptions
 from dovetail.runtime.history import count_open
@@ -68,6 +70,7 @@ class Runtime:
             clock=ports.clock,
             concurrency=concurrency,
         )
+        log.on_scheduled = self._dispatcher.look_at_schedule
         self._scheduler = Scheduler(store, log, ports.clock)
         self._started = False
 
@@ -95,10 +98,21 @@ class Runtime:
         """Return how many deliveries are open."""
         return await self.store.read(lambda tx: count_open(tx, handlers))
 
-    async def wait_idle(self, handlers: list[str] | None = None, *, poll_s: float = 0.02) -> None:
-        """Wait until no delivery (of these handlers) is open."""
+    async def wait_idle(self, handlers: list[str] | None = None) -> None:
+        """Wait until no delivery (of these handlers) is open; delayed ones do not count."""
+        pause_s = 0.005
         while await self.open_count(handlers) > 0:
-            await self.ports.clock.sleep(poll_s)
+            await self.ports.clock.sleep(pause_s)
+            pause_s = min(pause_s * 2, 0.5)
+
+    async def replay_dead(self, ids: Sequence[int], *, from_start: bool = False) -> list[int]:
+        """Bring dead letters back and return the ids that were; see `dead_letter.replay_dead`."""
+        now = to_micros(self.ports.clock.now())
+        replayed = await self.store.write(
+            lambda tx: replay_dead(tx, ids, now, from_start=from_start)
+        )
+        self._dispatcher.look_at_schedule()
+        return replayed
 
     def unit(self, business_id: str, source: str) -> UnitOfWork:
         """Return a unit of work outside any run; its owner commits it."""

@@ -7,7 +7,7 @@ The event log: events and their deliveries are appended in the transaction that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -52,6 +52,8 @@ class EventLog:
     def __init__(self, subscriptions: Subscriptions, clock: Clock, ids: Ids, bus: Bus) -> None:
         self.subscriptions = subscriptions
         self.clock = clock
+        self.on_scheduled: Callable[[], None] = _nothing
+        """Called after a commit that scheduled a delivery for later."""
         self._ids = ids
         self._bus = bus
 
@@ -128,6 +130,11 @@ class EventLog:
         tx.run(_INSERT_DELIVERY, rows)
         last = first + len(wanted) - 1
         tx.after_commit(lambda: self._bus.offer(first, last, ready))
+        if len(ready) < len(rows):
+            tx.after_commit(self.on_scheduled)
+
+
+def _nothing() -> None: ...
 
 
 def _event(draft: EventDraft, event_id: str, seq: int, now: datetime) -> Event:

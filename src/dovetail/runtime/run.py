@@ -167,7 +167,7 @@ class Runner:
         report(
             "handler_failed",
             handler=spec.name,
-            event=delivery.event.type,
+            event_type=delivery.event.type,
             key=delivery.event.key,
             attempt=delivery.attempt,
             error=describe(error)["message"],

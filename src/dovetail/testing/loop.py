@@ -25,9 +25,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         super().__init__()
         self.loop: VirtualTimeLoop | None = None
 
-    def select(
-        self, timeout: float | None = None
-    ) -> list[tuple[selectors.SelectorKey, selectors._EventMask]]:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         loop = self.loop
         if ready or loop is None or timeout == 0:
@@ -75,6 +73,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
         future.add_done_callback(done)
         return future
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for the threads to end, which happens outside of virtual time."""
+        del timeout  # threads of a test end when their work does
+        self.threads_busy += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self.threads_busy -= 1
 
 
 def run(main: Coroutine[Any, Any, T], *, virtual_time: bool = True) -> T:

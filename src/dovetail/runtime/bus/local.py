@@ -25,7 +25,7 @@ class LocalBus(Bus):
         self._position = 0
         self._arrived = asyncio.Event()
         self._behind = asyncio.Event()
-        self._end = 1  # the highest number heard of; beyond `position`: left to the sweep
+        self._end = 0  # the highest number heard of; beyond `position`: left to the sweep
         self._closed = False
 
     @property

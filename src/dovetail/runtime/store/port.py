@@ -88,6 +88,11 @@ class Tx(ABC):
 class Store(Protocol):
     """State, with group commit. One contract suite holds every adapter to it."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may write to it, so that changes must be looked for."""
+        ...
+
     async def open(self) -> None:
         """
         Connect.

@@ -34,7 +34,7 @@ events = Table(
 )
 
 OPEN, DONE, SCHEDULED, DEAD, DISCARDED = range(5)
-"""Status of a delivery. OPEN: to be run (now, or at its retry time). SCHEDULED: sent with a delay."""
+"""Status of a delivery. OPEN: to be run now or at its retry time. SCHEDULED: sent with a delay."""
 
 STATUS_NAMES = ("open", "done", "scheduled", "dead", "discarded")
 

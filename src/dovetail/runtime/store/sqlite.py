@@ -165,6 +165,11 @@ class SqliteStore(Store):
         """Whether the database vanishes with this store."""
         return self.path == ":memory:"
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may write to it: any file."""
+        return not self.in_memory
+
     async def open(self) -> None:
         """Open the file in WAL mode."""
         self._writer = await self._write_executor.run(self._connect)

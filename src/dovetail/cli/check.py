@@ -1,0 +1,120 @@
+"""``dovetail check``: what a program means, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dovetail.cli.command import ProgramFile, command, new_app
+from dovetail.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from dovetail.app.load import Program
+    from dovetail.runtime.handler import HandlerSpec
+    from dovetail.runtime.schedule import Schedule
+
+app = new_app()
+
+_TICKS = 3
+
+
+@app.command()
+@command
+def check(screen: Screen, file: ProgramFile) -> None:
+    """
+    Show what a program declares, or everything that is wrong with it.
+
+    Needs no database and no platform. A wrong declaration ends with exit code 2 and lists each
+    problem: where it is, what is allowed there, and the closest spelling.
+    """
+    from dovetail.app.load import load_program
+    from dovetail.service.declaration.explanation import explain
+
+    program = load_program(file)
+    known = _connectors()
+    sections = {service.name: explain(service, connectors=known) for service in program.services}
+    if screen.json:
+        screen.document(
+            {
+                "file": str(file),
+                "services": [
+                    {"name": name, "sections": [one.to_record() for one in found]}
+                    for name, found in sections.items()
+                ],
+                "handlers": [_handler_record(spec) for spec in program.handlers],
+                "schedules": [_schedule_record(item) for item in program.schedules],
+            }
+        )
+        return
+    for found in sections.values():
+        for section in found:
+            screen.text(section.title, style="bold")
+            for line in section.lines:
+                screen.text(line, indent=2)
+            if section.columns:
+                screen.table(section.columns, section.rows)
+            else:
+                screen.text()
+    _show_code(screen, program)
+    screen.text(f"{file} is right.", style="green")
+
+
+def _show_code(screen: Screen, program: Program) -> None:
+    ticks = {item.event_type for item in program.schedules}
+    handlers = [spec for spec in program.handlers if not ticks & set(spec.patterns)]
+    if handlers:
+        screen.table(
+            ("Handler", "Events", "When it fails"),
+            [(one.name, ", ".join(one.patterns), _retry_text(one)) for one in handlers],
+            title="Handlers",
+        )
+    if program.schedules:
+        screen.table(
+            ("Handler", "When", "Next (UTC)"),
+            [
+                (one.name, one.timetable, "\n".join(f"{at:%a %d %b %H:%M:%S}" for at in _next(one)))
+                for one in program.schedules
+            ],
+            title="Schedules",
+        )
+
+
+def _connectors() -> Mapping[str, list[str]]:
+    from dovetail.connector_sdk.registry import connector_class, platforms
+
+    return {
+        name: [resource.name for resource in connector_class(name).resources]
+        for name in platforms()
+    }
+
+
+def _retry_text(spec: HandlerSpec) -> str:
+    retry = spec.retry
+    if retry.attempts == 1:
+        return "kept as a dead letter at once"
+    return f"up to {retry.attempts} tries, then kept as a dead letter"
+
+
+def _handler_record(spec: HandlerSpec) -> dict[str, Any]:
+    retry = spec.retry
+    return {
+        "name": spec.name,
+        "events": list(spec.patterns),
+        "retry": {"attempts": retry.attempts, "base_s": retry.base_s, "max_s": retry.max_s},
+    }
+
+
+def _schedule_record(item: Schedule) -> dict[str, Any]:
+    return {
+        "handler": item.name,
+        "when": str(item.timetable),
+        "next": [at.isoformat() for at in _next(item)],
+    }
+
+
+def _next(item: Schedule) -> list[datetime]:
+    found = [item.timetable.next_after(datetime.now(UTC))]
+    while len(found) < _TICKS:
+        found.append(item.timetable.next_after(found[-1]))
+    return found

@@ -1,0 +1,205 @@
+"""``dovetail connect``: authorise Dovetail with an account, and see or end what is authorised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dovetail.cli.command import Database, command, new_app
+from dovetail.cli.database import opened
+from dovetail.cli.screen import Screen
+from dovetail.errors import ConfigError, PlatformUnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from dovetail.app.app import App
+    from dovetail.cli.credential import Given
+    from dovetail.model.integration import Connection
+
+app = new_app()
+
+
+@app.command()
+@command
+async def connect(
+    screen: Screen,
+    platform: Annotated[
+        str | None, typer.Argument(metavar="PLATFORM", help="Such as hubspot or salesforce.")
+    ] = None,
+    business: Annotated[str, typer.Option(help="The tenant whose account it is.")] = "default",
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where the platform's API is, if elsewhere.")
+    ] = None,
+    sandbox: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Connect what the sandbox at this address serves."),
+    ] = None,
+    token_stdin: Annotated[
+        bool, typer.Option("--token-stdin", help="Read the token from standard input.")
+    ] = False,
+    webhook_secret_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--webhook-secret-stdin",
+            help="Read the secret that signs webhooks from standard input, after the token.",
+        ),
+    ] = False,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A setting of the connection; may be repeated."),
+    ] = None,
+    public_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="What platforms call; for the webhook URL.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="Show the connections there are.")] = False,
+    remove: Annotated[
+        str | None, typer.Option(metavar="ID", help="Forget a connection's credentials.")
+    ] = None,
+    database: Database = None,
+) -> None:
+    """
+    Connect an account on a platform, tested before it is kept.
+
+    The token comes from DOVETAIL_<PLATFORM>_TOKEN, from standard input, or is asked for without
+    echo. Other credentials come from DOVETAIL_<PLATFORM>_<CREDENTIAL>, such as
+    DOVETAIL_SALESFORCE_INSTANCE_URL. They are kept encrypted.
+    """
+    if show or remove:
+        async with opened(database) as world:
+            if remove:
+                await _remove(screen, world, remove)
+            else:
+                await _list(screen, world)
+        return
+    settings = _settings(setting or [])
+    if sandbox is None:
+        if platform is None:
+            raise UsageError("Name a platform to connect, or a sandbox with --sandbox URL.")
+        wanted = {platform: _ask(platform, token_stdin, webhook_secret_stdin)}
+    else:
+        wanted = await _read_sandbox(sandbox, platform)
+    made: list[dict[str, Any]] = []
+    async with opened(database, create=True, public_url=public_url) as world:
+        for name, given in wanted.items():
+            connection = await world.connections.add(
+                platform=name,
+                business_id=business,
+                secrets=given.secrets,
+                base_url=base_url or given.base_url,
+                webhook_secret=given.webhook_secret,
+                settings=settings,
+            )
+            made.append(_record(world, connection))
+    if screen.json:
+        screen.document({"connections": made})
+    for one in made if not screen.json else ():
+        account = f", account {one['account']}" if one["account"] else ""
+        screen.text(f"Connected {one['platform']}{account} (connection {one['id']}).")
+        screen.text(f"Webhooks go to {one['webhook_url']}", style="dim", indent=2)
+
+
+def _ask(platform: str, token_stdin: bool, webhook_secret_stdin: bool) -> Given:
+    from dovetail.cli.credential import given_for
+    from dovetail.connector_sdk.registry import connector_class
+
+    kind = connector_class(platform)
+    return given_for(
+        platform,
+        kind.title,
+        kind.auth.required,
+        token_from_input=token_stdin,
+        webhook_secret_from_input=webhook_secret_stdin,
+    )
+
+
+async def _read_sandbox(url: str, platform: str | None) -> dict[str, Given]:
+    from dovetail.cli.credential import Given
+    from dovetail.connector_sdk.http import AiohttpTransport
+    from dovetail.connector_sdk.registry import platforms
+    from dovetail.core import json
+    from dovetail.core.transport import HttpRequest, TransportError
+
+    transport = AiohttpTransport()
+    try:
+        address = url if "://" in url else f"http://{url}"
+        answer = await transport.send(HttpRequest(method="GET", url=address, timeout_s=10.0))
+        found = {one["platform"]: one for one in json.decode(answer.body)["platforms"]}
+    except TransportError as error:
+        raise PlatformUnavailableError(
+            f"There is no sandbox at {url}: {error}. Start one with `dovetail sandbox`.", url=url
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"What answers at {url} is not the index of a sandbox; give the first port, which "
+            "`dovetail sandbox` prints.",
+            url=url,
+        ) from error
+    finally:
+        await transport.close()
+    if platform is not None and platform not in found:
+        raise ConfigError(
+            f"The sandbox at {url} does not serve {platform}; it serves {', '.join(found)}."
+        )
+    return {
+        name: Given(
+            secrets={key: str(value) for key, value in one["credentials"].items()},
+            webhook_secret=one.get("webhook_secret"),
+            base_url=one["base_url"],
+        )
+        for name, one in found.items()
+        if platform in (None, name) and name in platforms()
+    }
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise UsageError(f"--setting {pair!r} is not NAME=VALUE.")
+        settings[name] = int(value) if value.isdigit() else value
+    return settings
+
+
+async def _list(screen: Screen, world: App) -> None:
+    found = [_record(world, one) for one in await world.connections.list()]
+    if screen.json:
+        screen.document({"connections": found})
+    elif not found:
+        screen.text("There are no connections. `dovetail connect PLATFORM` makes one.")
+    else:
+        screen.table(
+            ("Connection", "Platform", "Account", "Business", "Status", "Webhooks go to"),
+            [
+                (
+                    one["id"],
+                    one["platform"],
+                    one["account"],
+                    one["business_id"],
+                    one["status"] + (f": {one['reason']}" if one["reason"] else ""),
+                    one["webhook_url"],
+                )
+                for one in found
+            ],
+        )
+
+
+async def _remove(screen: Screen, world: App, connection_id: str) -> None:
+    gone = await world.connections.remove(connection_id)
+    if screen.json:
+        screen.document({"removed": gone.id})
+    else:
+        screen.text(f"Removed the connection {gone.id} to {gone.platform}; its records stay.")
+
+
+def _record(world: App, connection: Connection) -> dict[str, Any]:
+    return {
+        "id": connection.id,
+        "platform": connection.platform,
+        "account": connection.account,
+        "business_id": connection.business_id,
+        "base_url": connection.base_url,
+        "status": connection.status,
+        "reason": connection.status_reason,
+        "webhook_url": world.webhook_url(connection.platform or "", connection.id),
+    }

@@ -1,0 +1,213 @@
+"""``dovetail doctor``: everything that a running Dovetail leans on, looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import socket
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dovetail.cli.command import Database, command, new_app
+from dovetail.cli.database import settings_for
+from dovetail.cli.screen import FAILED, OK, Screen
+from dovetail.errors import DovetailError
+
+if TYPE_CHECKING:
+    from dovetail.app.app import App
+    from dovetail.core.settings import Settings
+    from dovetail.model.integration import Connection
+    from dovetail.runtime.store.port import Tx
+
+app = new_app()
+
+FINE, WARNING, PROBLEM = "ok", "warn", "problem"
+_STYLES = {FINE: "green", WARNING: "yellow", PROBLEM: "bold red"}
+_BIG_WAL = 256 * 1024 * 1024
+_ASK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: how it is, and what to do when it is not well."""
+
+    status: str
+    name: str
+    detail: str
+    advice: str = ""
+
+
+@app.command()
+@command
+async def doctor(
+    screen: Screen,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The port that `dovetail run` will take.")
+    ] = None,
+    database: Database = None,
+) -> int:
+    """
+    Look at the machine, the database and the connections, and say what to do.
+
+    Each connection is tested at its platform. Ends with exit code 1 when there is a problem.
+    """
+    from dovetail.app.lock import DatabaseLock
+
+    settings = settings_for(database, port=port)
+    holder = DatabaseLock(settings.database).holder
+    found = [_python(), _folder(settings.database.resolve().parent)]
+    if settings.database.exists():
+        found += await _look_inside(settings)
+    else:
+        advice = "`dovetail connect` or `dovetail run` makes it."
+        found.append(Finding(WARNING, "database", f"{settings.database} is not there.", advice))
+    found.append(
+        Finding(FINE, "process", f"Process {holder} runs on this database.")
+        if holder
+        else Finding(FINE, "process", "No process runs on this database.")
+    )
+    found.append(_port(settings, is_running=holder is not None))
+    if screen.json:
+        screen.document({"findings": [asdict(one) for one in found]})
+    else:
+        screen.table(
+            ("", "What", "How it is", "What to do"),
+            [(one.status, one.name, one.detail, one.advice) for one in found],
+            styles=_STYLES,
+        )
+    return FAILED if any(one.status == PROBLEM for one in found) else OK
+
+
+def _python() -> Finding:
+    import sqlite3
+
+    versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    return Finding(FINE, "versions", versions)
+
+
+def _folder(folder: Path) -> Finding:
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return Finding(FINE, "folder", f"{folder} can be written.")
+    advice = "Make it writable, or name another file with --database."
+    return Finding(PROBLEM, "folder", f"{folder} cannot be written.", advice)
+
+
+async def _look_inside(settings: Settings) -> list[Finding]:
+    from dovetail.app.app import App
+
+    before = _key(settings)
+    try:
+        async with App(settings=settings) as world:
+            found = [
+                await _integrity(world),
+                await _schema(world),
+                _wal(settings.database),
+                before,
+                *await _deliveries(world),
+            ]
+            active = [one for one in await world.connections.list() if one.status == "active"]
+            return found + list(await asyncio.gather(*(_connection(world, one) for one in active)))
+    except DovetailError as error:
+        return [before, Finding(PROBLEM, "database", error.message)]
+
+
+async def _integrity(world: App) -> Finding:
+    def check(tx: Tx) -> list[str]:
+        import sqlalchemy as sa
+
+        return [str(row[0]) for row in tx.rows(sa.text("PRAGMA quick_check(5)"))]
+
+    said = await world.store.read(check)
+    if said == ["ok"]:
+        return Finding(FINE, "database", f"{world.settings.database} is whole.")
+    advice = "Stop every process on it and restore a backup, or `sqlite3 FILE .recover`."
+    return Finding(PROBLEM, "database", "; ".join(said), advice)
+
+
+async def _schema(world: App) -> Finding:
+    import sqlalchemy as sa
+
+    found = await world.store.read(
+        lambda tx: tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    )
+    return Finding(FINE, "schema", f"Revision {found}, this version's newest.")
+
+
+def _wal(database: Path) -> Finding:
+    wal = database.with_name(database.name + "-wal")
+    size = wal.stat().st_size if wal.exists() else 0
+    shown = f"{size / 1024 / 1024:.1f} MiB of write-ahead log."
+    if size < _BIG_WAL:
+        return Finding(FINE, "write-ahead log", shown)
+    advice = "A reader keeps it from being folded back: end long-running readers of the file."
+    return Finding(WARNING, "write-ahead log", shown, advice)
+
+
+def _key(settings: Settings) -> Finding:
+    if settings.secret_key:
+        return Finding(FINE, "secret key", "Given as DOVETAIL_SECRET_KEY.")
+    path = settings.database.with_name(settings.database.name + ".key")
+    if not path.exists():
+        advice = "Put the key file back if there are connections; else one is made."
+        return Finding(WARNING, "secret key", f"{path} is not there.", advice)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        detail = f"{path} can be read by others (mode {mode:o})."
+        return Finding(PROBLEM, "secret key", detail, f"chmod 600 {path}")
+    return Finding(FINE, "secret key", f"{path} is its owner's alone.")
+
+
+async def _deliveries(world: App) -> list[Finding]:
+    from dovetail.runtime.history import count_by_status
+
+    counts = await world.store.read(count_by_status)
+    dead, waiting = counts.get("dead", 0), counts.get("open", 0)
+    return [
+        Finding(WARNING, "dead letters", f"{dead} wait for a decision.", "`dovetail dead list`")
+        if dead
+        else Finding(FINE, "dead letters", "None."),
+        Finding(FINE, "open deliveries", f"{waiting}"),
+    ]
+
+
+async def _connection(world: App, record: Connection) -> Finding:
+    """Ask the platform whose credentials these are."""
+    from dovetail.connector_sdk.base import Account
+
+    name = f"{record.platform} {record.account or record.id}"
+    again = f"`dovetail connect {record.platform}`"
+    try:
+        connector = await world.connector(record.id)
+        if not isinstance(connector, Account):
+            return Finding(FINE, name, "Has no way to be tested.")
+        async with asyncio.timeout(_ASK_S):
+            account = await connector.identify()
+    except TimeoutError:
+        return Finding(PROBLEM, name, f"No answer within {_ASK_S:g} s.", "Is the platform up?")
+    except DovetailError as error:
+        return Finding(PROBLEM, name, error.message, again)
+    if record.account and account != record.account:
+        detail = f"The credentials are now those of account {account}."
+        return Finding(PROBLEM, name, detail, again)
+    return Finding(FINE, name, "The credentials are accepted.")
+
+
+def _port(settings: Settings, *, is_running: bool) -> Finding:
+    name = f"port {settings.port}"
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            detail = f"{settings.host}:{settings.port} cannot be used: {error.strerror}."
+            if is_running:
+                return Finding(FINE, name, f"{detail} Likely by the process that runs.")
+            advice = "Stop what uses it, or run with another --port."
+            return Finding(PROBLEM, name, detail, advice)
+    return Finding(FINE, name, f"Free on {settings.host}.")
