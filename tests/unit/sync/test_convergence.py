@@ -46,27 +46,10 @@ async def play(bench, script, seed, *, crashes=(), lost=0):
     b["a"].lost_answers = b["b"].lost_answers = lost
     for what, where, which, fields in script:
         await b.clock.sleep(1)
-        platform = b[where]
-        ids = list(platform.rows)
         if crashes and (b.trip.at is None or b.trip.count >= b.trip.at):
             b.trip.at = b.trip.count + crashes.pop()
-        known = fields.get("Email") and platform.find(Email=fields["Email"])
         try:
-            if what == "add" and not (platform.unique and known):
-                platform.add(Last="L", **fields)
-            elif what == "edit" and ids:
-                changes = {name: v for name, v in fields.items() if name != "Email"}
-                platform.edit(ids[which % len(ids)], **changes)
-            elif what == "ours":
-                await edit_ours(b, which, fields)
-            elif what == "remove" and ids:
-                platform.remove(ids[which % len(ids)])
-            elif what == "delete" and (held := await b.contacts()):
-                await b.delete(held[which % len(held)].id)
-            elif what == "wait":
-                await b.engine.request_poll()
-            elif what == "deliver":
-                await b.deliver()
+            await act(b, what, b[where], which, fields)
         except BaseException as error:
             if type(error).__name__ != "Crash":
                 raise
@@ -75,12 +58,38 @@ async def play(bench, script, seed, *, crashes=(), lost=0):
     return b
 
 
-async def edit_ours(b, which, fields):
+async def act(b, what, platform, which, fields):
+    if what == "wait":
+        await b.engine.request_poll()
+    elif what == "deliver":
+        await b.deliver()
+    elif what in ("ours", "delete"):
+        await act_here(b, what, which, fields)
+    else:
+        act_there(what, platform, which, fields)
+
+
+async def act_here(b, what, which, fields):
+    held = await b.contacts()
     names = {"First": "first_name", "Phone": "phone"}
     ours = {names[name]: value for name, value in fields.items() if name in names}
-    held = await b.contacts()
-    if held and ours:
+    if held and what == "delete":
+        await b.delete(held[which % len(held)].id)
+    elif held and ours:
         await b.update(held[which % len(held)].id, **ours)
+
+
+def act_there(what, platform, which, fields):
+    ids = list(platform.rows)
+    if what == "add":
+        known = fields.get("Email") and platform.find(Email=fields["Email"])
+        if not (platform.unique and known):
+            platform.add(Last="L", **fields)
+    elif ids and what == "remove":
+        platform.remove(ids[which % len(ids)])
+    elif ids:
+        changes = {name: value for name, value in fields.items() if name != "Email"}
+        platform.edit(ids[which % len(ids)], **changes)
 
 
 def canon(row):
