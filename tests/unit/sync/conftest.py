@@ -95,7 +95,7 @@ class Bench:
             transport=None,  # type: ignore[arg-type]
             new_executor=lambda _: InlineExecutor(),
         )
-        self.ids = ports.ids
+        self.ports, self.ids = ports, ports.ids
         self.store = TrippingStore(":memory:", ports)
         await self.store.open()
         await self.store.migrate(metadata.create_all)
@@ -125,8 +125,8 @@ class Bench:
 
     def restart(self) -> None:
         """Begin a new process on the same store."""
-        bus = LocalBus()
-        log = EventLog(Subscriptions([]), self.clock, self.ids, bus)
+        self.bus = LocalBus()
+        log = EventLog(Subscriptions([]), self.clock, self.ids, self.bus)
         self.engine = SyncEngine(
             store=self.store,
             log=log,
