@@ -14,8 +14,10 @@ from dovetail.connectors.salesforce.contact import Row, record_of, untold_record
 from dovetail.connectors.salesforce.explanation import row_error
 from dovetail.connectors.salesforce.fetch import data_path, rows_by_id
 from dovetail.errors import (
+    AuthenticationError,
     ConnectorError,
     OutcomeUnknownError,
+    RateLimitedError,
     RecordConflictError,
     RecordInvalidError,
     RecordNotFoundError,
@@ -23,9 +25,11 @@ from dovetail.errors import (
 
 Action = Literal["create", "update", "delete"]
 Outcome = Row | ConnectorError
+Sending = tuple[Write, Row]
 
 # The whole call was refused: its JSON, a field, an id. Nothing of it was written.
 _REFUSALS = (RecordInvalidError, RecordConflictError, RecordNotFoundError)
+_STOPS = (RateLimitedError, AuthenticationError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class ContactWriter:
     async def write(self, writes: Sequence[Write], fields: Sequence[str]) -> list[WriteResult]:
         """Return one result per write, in order (see `Records.write`)."""
         outcomes: dict[str, Outcome] = {}
-        groups: dict[Action, list[tuple[Write, Row]]] = {}
+        groups: dict[Action, list[Sending]] = {}
         for write in writes:
             try:
                 row = self._row(write)
@@ -56,9 +60,33 @@ class ContactWriter:
                 outcomes[write.key] = error
             else:
                 groups.setdefault(write.action, []).append((write, row))
-        for action, rows in groups.items():
-            outcomes |= await self._apply(action, rows, alone=len(groups) == 1)
-        return await self._results(writes, outcomes, fields)
+        sent = await self._send_all(list(groups.items()))
+        return await self._results(writes, outcomes | sent, fields)
+
+    async def _send_all(self, calls: list[tuple[Action, list[Sending]]]) -> dict[str, Outcome]:
+        outcomes: dict[str, Outcome] = {}
+        while calls:
+            action, rows = calls.pop(0)
+            try:
+                reply = await self._send(action, [row for _, row in rows])
+            except _REFUSALS as error:
+                # Halve until the bad row stands alone and its neighbours are through.
+                if len(rows) > 1:
+                    middle = len(rows) // 2
+                    calls[:0] = [(action, rows[:middle]), (action, rows[middle:])]
+                else:
+                    outcomes[rows[0][0].key] = error
+            except ConnectorError as error:
+                if isinstance(error, _STOPS):
+                    # The other calls would meet the same, or wait for the limit to open.
+                    rows = [*rows, *(one for _, more in calls for one in more)]
+                    calls.clear()
+                if not outcomes and not calls:
+                    raise
+                outcomes |= {write.key: error for write, _ in rows}
+            else:
+                outcomes |= self._outcomes(action, rows, reply.json)
+        return outcomes
 
     def _row(self, write: Write) -> Row:
         values: Row = {}
@@ -86,29 +114,6 @@ class ContactWriter:
             values["id"] = write.id
         return {"attributes": {"type": self.resource.path}, **values}
 
-    async def _apply(
-        self, action: Action, rows: list[tuple[Write, Row]], *, alone: bool
-    ) -> dict[str, Outcome]:
-        try:
-            reply = await self._send(action, [row for _, row in rows])
-        except _REFUSALS as error:
-            # Halve until the bad row stands alone and its neighbours are through.
-            if len(rows) == 1:
-                return {rows[0][0].key: error}
-            middle = len(rows) // 2
-            first = await self._apply(action, rows[:middle], alone=False)
-            return first | await self._apply(action, rows[middle:], alone=False)
-        except ConnectorError as error:
-            if alone:
-                raise
-            return {write.key: error for write, _ in rows}
-        told = reply.json if isinstance(reply.json, list) else []
-        answers = [*told, *[None] * len(rows)]
-        return {
-            write.key: self._outcome(action, answer)
-            for (write, _), answer in zip(rows, answers, strict=False)
-        }
-
     async def _send(self, action: Action, rows: Sequence[Row]) -> ApiResponse:
         path = f"{data_path(self.api)}/composite/sobjects"
         operation = self._operation(action)
@@ -131,6 +136,13 @@ class ContactWriter:
             repeatable=is_upsert or action == "update",
         )
 
+    def _outcomes(self, action: Action, rows: list[Sending], told: Any) -> dict[str, Outcome]:
+        answers = [*(told if isinstance(told, list) else []), *[None] * len(rows)]
+        return {
+            write.key: self._outcome(action, answer)
+            for (write, _), answer in zip(rows, answers, strict=False)
+        }
+
     def _outcome(self, action: Action, answer: Any) -> Outcome:
         operation = self._operation(action)
         if not isinstance(answer, dict) or (answer.get("success") and not answer.get("id")):
@@ -152,7 +164,8 @@ class ContactWriter:
             for write in writes
             if write.action != "delete" and isinstance(outcome := outcomes[write.key], dict)
         ]
-        rows = await self._read_back(written, fields)
+        is_stopped = any(isinstance(outcome, _STOPS) for outcome in outcomes.values())
+        rows = {} if is_stopped else await self._read_back(written, fields)
         return [self._result(write, outcomes[write.key], rows, fields) for write in writes]
 
     async def _read_back(self, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Row]:
