@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -46,6 +47,9 @@ from dovetail.sync.policy import Rules
 
 PUSH = "sync.push"
 CHANGED = "platform.changed"
+
+_LOOK_AGAIN = timedelta(seconds=1)
+"""Long enough for a platform whose times are whole seconds to tell two changes apart."""
 _PLATFORM_PREFIX = "sync:"
 
 
@@ -253,7 +257,7 @@ class Ledger:
         self._pushes.pop(push_key(connection_id, self.entity.name, internal_id), None)
 
     def refetch(self, spoke: SpokePlan, external_id: str) -> None:
-        """Ask for another look at a platform's record."""
+        """Ask for another look at a platform's record, once the clock has moved on."""
         self._drafts.append(
             EventDraft(
                 type=CHANGED,
@@ -266,6 +270,7 @@ class Ledger:
                 },
                 business_id=self.plan.business_id,
                 source=_PLATFORM_PREFIX + "engine",
+                due_at=self.now + _LOOK_AGAIN,
             )
         )
 
