@@ -65,8 +65,8 @@ def raw(path: Path, items: int, *, per_commit: int) -> None:
 
 async def grouped(path: Path, items: int) -> tuple[float, int]:
     store = SqliteStore(path, Ports.system(NoTransport()))
-    store.migrate(create_tables)
     await store.open()
+    await store.migrate(create_tables)
     numbers = iter(range(items))
 
     async def writer() -> None:

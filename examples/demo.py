@@ -17,11 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,64 +27,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from demo_judge import (
+    HUBSPOT,
+    PLATFORMS,
+    SALESFORCE,
+    TITLES,
+    Agreement,
+    Side,
+    addresses,
+    compare,
+    request,
+)
+
 HERE = Path(__file__).resolve().parent
 DOVETAIL = [sys.executable, "-m", "dovetail"]
 
-# Our name -> the field at HubSpot and at Salesforce, as in crm_sync.py.
-FIELDS = {
-    "first_name": ("firstname", "FirstName"),
-    "last_name": ("lastname", "LastName"),
-    "email": ("email", "Email"),
-    "phone": ("phone", "Phone"),
-    "job_title": ("jobtitle", "Title"),
-    "city": ("city", "MailingCity"),
-}
-HUBSPOT, SALESFORCE = 0, 1
-PLATFORMS = ("hubspot", "salesforce")
-TITLES = ("HubSpot", "Salesforce")
-
 console = Console()
-
-
-@dataclass
-class Side:
-    """One sandbox, looked at and edited through its control endpoints."""
-
-    number: int
-    url: str
-    before: dict[str, int] = field(default_factory=dict)
-
-    def records(self) -> dict[str, dict[str, str | None]]:
-        """Return id -> our field -> value, blanks as None."""
-        found = request(f"{self.url}/_sandbox/records/contacts")["records"]
-        return {
-            one["id"]: {
-                ours: one["fields"].get(theirs[self.number]) or None
-                for ours, theirs in FIELDS.items()
-            }
-            for one in found
-        }
-
-    def edit(self, edits: list[dict[str, Any]]) -> None:
-        """Make edits as people in the platform's own pages would."""
-        body = [
-            {
-                "resource": "contacts",
-                **({"id": one["id"]} if "id" in one else {}),
-                "fields": {FIELDS[name][self.number]: value for name, value in one["set"].items()},
-            }
-            for one in edits
-        ]
-        for item in body:
-            request(f"{self.url}/_sandbox/edit", item)
-
-    def faults(self, *faults: dict[str, Any]) -> None:
-        """Make the platform misbehave."""
-        request(f"{self.url}/_sandbox/faults", {"faults": list(faults), "seed": 7})
-
-    def calls(self) -> int:
-        """Return how many API calls it has answered."""
-        return int(request(f"{self.url}/_sandbox/calls")["total"])
 
 
 class Worker:
@@ -129,22 +85,6 @@ class Worker:
     def status(self) -> dict[str, Any]:
         """Return what it says of itself."""
         return request(f"http://127.0.0.1:{self.port}/status")
-
-
-@dataclass
-class Agreement:
-    """What a comparison of the two sides found."""
-
-    pairs: int = 0
-    differing: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    set_aside: int = 0
-
-    @property
-    def holds(self) -> bool:
-        """Whether the two sides agree."""
-        return not (self.differing or self.missing or self.doubled)
 
 
 def main() -> int:
@@ -219,7 +159,7 @@ def first_sync(worker: Worker, sides: list[Side]) -> float:
     worker.start()
     with bars() as progress:
         reading = [
-            progress.add_task(f"read from {title}", total=sum(side.before.values()))
+            progress.add_task(f"linked from {title}", total=sum(side.before.values()))
             for title, side in zip(TITLES, sides, strict=True)
         ]
         writing = [progress.add_task(f"written to {title}", total=None) for title in TITLES]
@@ -227,8 +167,9 @@ def first_sync(worker: Worker, sides: list[Side]) -> float:
             status = worker.status()
             for number in (HUBSPOT, SALESFORCE):
                 counts = spoke(status, number)
-                progress.update(reading[number], completed=counts["records"])
-                done = counts["created"] + counts["updated"]
+                read = counts["read"] - counts["made"]
+                progress.update(reading[number], completed=read)
+                done = counts["made"] + counts["written"]
                 progress.update(writing[number], completed=done, total=done + counts["pending"])
             if all(spoke(status, number)["caught_up"] for number in (0, 1)) and idle(status):
                 return time.monotonic() - began
@@ -288,52 +229,10 @@ def settle(worker: Worker, sides: list[Side], deadline: float) -> tuple[Agreemen
             time.sleep(0.5)
 
 
-def compare(sides: list[Side]) -> Agreement:
-    """Hold every record of one side against its counterpart on the other."""
-    found = Agreement()
-    left, right = (side.records() for side in sides)
-    at_left, at_right = by_key(left.values()), by_key(right.values())
-    for key in at_left.keys() | at_right.keys():
-        ours, theirs = at_left.get(key, []), at_right.get(key, [])
-        name = str(key)
-        known = max(sides[HUBSPOT].before.get(name, 1), sides[SALESFORCE].before.get(name, 1))
-        if len(ours) > known or len(theirs) > known:
-            found.doubled.append(name)
-        elif not theirs and all(not one["last_name"] for one in ours):
-            found.set_aside += len(ours)  # Salesforce refuses a contact without a last name
-        elif not ours or not theirs:
-            found.missing.append(name)
-        elif not any(one == other for one in ours for other in theirs):
-            found.differing.append(name)
-        else:
-            found.pairs += 1
-            found.set_aside += len(ours) + len(theirs) - 2
-    return found
-
-
-def by_key(records: Any) -> dict[str, list[dict[str, str | None]]]:
-    """Group records by e-mail address, those without one by everything they say."""
-    groups: dict[str, list[dict[str, str | None]]] = {}
-    for one in records:
-        groups.setdefault(key_of(one), []).append(one)
-    return groups
-
-
-def key_of(record: dict[str, str | None]) -> str:
-    """Return what makes two records the same person."""
-    email = (record["email"] or "").strip().lower()
-    return email or " ".join(sorted(str(value).strip() for value in record.values() if value))
-
-
-def addresses(side: Side) -> dict[str, int]:
-    """Return key -> how many records have it: a side may hold doubles before we come."""
-    return dict(Counter(key_of(one) for one in side.records().values()))
-
-
 def naive_calls(status: dict[str, Any], sides: list[Side]) -> int:
     """Return the calls of a loop without batches: one look-up a record, one call a write."""
     looked_up = sum(sum(side.before.values()) for side in sides)
-    written = sum(spoke(status, n)["created"] + spoke(status, n)["updated"] for n in (0, 1))
+    written = sum(spoke(status, n)["made"] + spoke(status, n)["written"] for n in (0, 1))
     return looked_up + written
 
 
@@ -355,9 +254,9 @@ def report(
         ("contacts now", lambda n: len(sides[n].records())),
         ("edits and new contacts by people", lambda n: edits[PLATFORMS[n]]),
         ("linked to one that was there", lambda n: spoke(status, n)["linked"]),
-        ("created by Dovetail", lambda n: spoke(status, n)["created"]),
-        ("updated by Dovetail", lambda n: spoke(status, n)["updated"]),
-        ("conflicts decided", lambda n: spoke(status, n)["conflicts_decided"]),
+        ("created by Dovetail", lambda n: spoke(status, n)["made"]),
+        ("updated by Dovetail", lambda n: spoke(status, n)["written"]),
+        ("conflicts decided", lambda n: spoke(status, n)["conflicts"]),
         ("echoes suppressed", lambda n: spoke(status, n)["echoes"]),
         ("left for review (doubles that were there)", lambda n: spoke(status, n)["ambiguous"]),
         ("API calls used", lambda n: sides[n].calls()),
@@ -403,14 +302,14 @@ def what_next() -> None:
 
 def spoke(status: dict[str, Any], number: int) -> dict[str, Any]:
     """Return the counters of one platform, zeros before there are any."""
-    zero = {
-        "records": 0, "linked": 0, "created": 0, "updated": 0, "conflicts_decided": 0,
-        "ambiguous": 0, "echoes": 0, "pending": 0, "caught_up": False,
-    }  # fmt: skip
+    zero = dict.fromkeys(("linked", "made", "written", "conflicts", "ambiguous", "echoes"), 0)
     for one in status["sync"]:
         if one["platform"] == PLATFORMS[number]:
-            return zero | one
-    return zero
+            read = sum(one["links"].values())
+            return zero | one["counts"] | {
+                "read": read, "pending": one["pending_pushes"], "caught_up": one["is_caught_up"],
+            }  # fmt: skip
+    return zero | {"read": 0, "pending": 0, "caught_up": False}
 
 
 def idle(status: dict[str, Any]) -> bool:
@@ -452,8 +351,7 @@ def bars() -> Progress:
 
 def first_line(process: subprocess.Popen[str], name: str, log: Path) -> str:
     """Return the line with which a process says that it is ready."""
-    assert process.stdout is not None
-    line = process.stdout.readline()
+    line = process.stdout.readline() if process.stdout is not None else ""
     if not line:
         console.print(f"[red]{name} did not start:[/]\n{log.read_text()}")
         raise SystemExit(1)
@@ -473,15 +371,6 @@ def free_port(count: int = 1) -> int:
             except (OSError, OverflowError):
                 continue
         return port
-
-
-def request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Call a local URL and return its JSON."""
-    data = json.dumps(body).encode() if body is not None else None
-    call = urllib.request.Request(url, data, {"content-type": "application/json"})  # noqa: S310 - loopback
-    with urllib.request.urlopen(call, timeout=30) as answer:  # noqa: S310 - loopback
-        found: dict[str, Any] = json.load(answer)
-    return found
 
 
 if __name__ == "__main__":

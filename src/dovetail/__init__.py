@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from dovetail.model.event import Event
     from dovetail.runtime.retry import Retry
     from dovetail.service.context import db, idempotent, now, platform, send, step
-    from dovetail.service.handlers import every, on
     from dovetail.service.declaration import Service, ServiceType
+    from dovetail.service.handlers import every, on
 
 __all__ = [
     "App",

@@ -9,7 +9,12 @@ FUNCTION_LINES = 50
 # name -> (lines allowed, reason). An exception that is no longer needed fails too.
 LONG_FILES: dict[str, tuple[int, str]] = {}
 # "file::function" -> (lines allowed, reason)
-LONG_FUNCTIONS: dict[str, tuple[int, str]] = {}
+LONG_FUNCTIONS: dict[str, tuple[int, str]] = {
+    "src/dovetail/app/migrations/versions/0001_initial.py::upgrade": (
+        180,
+        "a schema is one list of tables; nothing in it decides anything",
+    ),
+}
 
 
 def test_no_file_outgrows_its_limit(tree):
