@@ -91,6 +91,7 @@ class App:
         self._subscribed: set[str] = set()
         self._opened = False
         self._running = False
+        self._planned = False
         self.notes: list[str] = []
         """What the declaration asks for that cannot be done now, in words."""
         event_log = EventLog(Subscriptions([]), self.ports.clock, self.ports.ids, self._bus)
@@ -252,9 +253,11 @@ class App:
         """Take over connections that were made, changed or removed."""
         assert self._planner is not None  # noqa: S101 - set by open()
         planned = await self._planner.build()
-        for note in planned.notes:
-            if note not in self.notes:
-                log.warning("not_synced", reason=note)
+        if self._planned:  # at the start, whoever started the app shows the notes
+            for note in planned.notes:
+                if note not in self.notes:
+                    log.warning("not_synced", reason=note)
+        self._planned = True
         self.notes = planned.notes
         changed = tuple(planned.plans) != self.sync.plans.all
         if changed:
