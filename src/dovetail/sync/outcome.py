@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
@@ -50,8 +50,7 @@ def settle_outcomes(
         existing: Our id -> the record that stood in the way of its create.
     """
     settlement = _Settlement(tx, desk, route, outgoing)
-    for write, result in zip(outgoing.writes, results, strict=True):
-        settlement.load(write, result, existing.get(write.key))
+    settlement.load(results, existing.values())
     for write, result in zip(outgoing.writes, results, strict=True):
         settlement.take(write, result, existing.get(write.key))
     settlement.save()
@@ -79,8 +78,10 @@ class _Settlement:
         self._refused: list[Intent] = []
         self.ledger.load_internal(write.key for write in outgoing.writes)
 
-    def load(self, write: Write, result: WriteResult, existing: RemoteRecord | None) -> None:
-        ids = [result.id, write.id, existing.id if existing else None]
+    def load(self, results: Sequence[WriteResult], existing: Iterable[RemoteRecord]) -> None:
+        """Load the links of every record that the results speak of."""
+        ids = {write.id for write in self.outgoing.writes} | {result.id for result in results}
+        ids |= {record.id for record in existing}
         self.ledger.load_external(self.spoke.connection_id, [id for id in ids if id])
 
     def take(self, write: Write, result: WriteResult, existing: RemoteRecord | None) -> None:
