@@ -76,6 +76,8 @@ class Resource:
         read_batch: Records per read call at most.
         write_batch: Records per write call at most.
         consistency_lag_s: How long a change may stay invisible to `read_page`.
+        answer_lag_s: How long after it was sent a create whose answer was lost may still become
+            visible to `look_up`; until then it is not repeated.
         capabilities: What it can do; anything else is refused before a request.
         guarantees: How creates, updates and deletes stay single when an answer is lost.
     """
@@ -92,3 +94,4 @@ class Resource:
     consistency_lag_s: float
     capabilities: frozenset[Capability]
     guarantees: Mapping[str, Guarantee] = field(default_factory=dict)
+    answer_lag_s: float = 10.0

@@ -107,7 +107,7 @@ class _Push:
         answers = await self._records.look_up(
             self._resource, writes, since, self._spoke.their_fields
         )
-        visible_after = timedelta(seconds=self._resource.consistency_lag_s)
+        visible_after = timedelta(seconds=self._resource.answer_lag_s)
         for intent, record in zip(found.outstanding, answers, strict=True):
             if record is not None:
                 seen.records.append(record)

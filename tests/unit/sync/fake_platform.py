@@ -60,6 +60,7 @@ class FakePlatform(Connector):
                 read_batch=100,
                 write_batch=traits.get("write_batch", 20),
                 consistency_lag_s=self.lag_s,
+                answer_lag_s=self.lag_s,
                 capabilities=frozenset(Capability) - frozenset(traits.get("lacks", ())),
             ),
         )
