@@ -55,8 +55,8 @@ async def list_(
                 (
                     one.id,
                     f"{one.entity_type} {one.field or one.kind}",
-                    _value(one.local_data),
-                    _value(one.external_data),
+                    _short(one, one.local_data),
+                    _short(one, one.external_data),
                     f"{one.platform} {one.external_id or ''}",
                     one.status,
                     one.winner,
@@ -172,6 +172,14 @@ def _record(one: SyncConflict) -> dict[str, Any]:
 
     record: dict[str, Any] = redact(json.plain(one))
     return record
+
+
+def _short(one: SyncConflict, data: Any) -> str:
+    """Return a value for a cell; of a whole record, what tells a person which one it is."""
+    if one.kind == "field" or not isinstance(data, dict):
+        return _value(data)
+    known = (data.get(name) for name in ("email", "domain", "name", "first_name", "last_name"))
+    return _value(next((value for value in known if value), data))
 
 
 def _value(value: Any) -> str:

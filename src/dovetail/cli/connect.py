@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,42 +20,53 @@ if TYPE_CHECKING:
 app = new_app()
 
 
+Platform = Annotated[
+    str | None, typer.Argument(metavar="PLATFORM", help="Such as hubspot or salesforce.")
+]
+Business = Annotated[str, typer.Option(help="The tenant whose account it is.")]
+BaseUrl = Annotated[
+    str | None, typer.Option(metavar="URL", help="Where the platform's API is, if elsewhere.")
+]
+Sandbox = Annotated[
+    str | None, typer.Option(metavar="URL", help="Connect what the sandbox at this address serves.")
+]
+TokenStdin = Annotated[
+    bool, typer.Option("--token-stdin", help="Read the token from standard input.")
+]
+WebhookSecretStdin = Annotated[
+    bool,
+    typer.Option(
+        "--webhook-secret-stdin",
+        help="Read the secret that signs webhooks from standard input, after the token.",
+    ),
+]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="A setting of the connection; may be repeated."),
+]
+PublicUrl = Annotated[
+    str | None, typer.Option(metavar="URL", help="What platforms call; for the webhook URL.")
+]
+Show = Annotated[bool, typer.Option("--list", help="Show the connections there are.")]
+Remove = Annotated[
+    str | None, typer.Option(metavar="ID", help="Forget a connection's credentials.")
+]
+
+
 @app.command()
 @command
 async def connect(
     screen: Screen,
-    platform: Annotated[
-        str | None, typer.Argument(metavar="PLATFORM", help="Such as hubspot or salesforce.")
-    ] = None,
-    business: Annotated[str, typer.Option(help="The tenant whose account it is.")] = "default",
-    base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where the platform's API is, if elsewhere.")
-    ] = None,
-    sandbox: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Connect what the sandbox at this address serves."),
-    ] = None,
-    token_stdin: Annotated[
-        bool, typer.Option("--token-stdin", help="Read the token from standard input.")
-    ] = False,
-    webhook_secret_stdin: Annotated[
-        bool,
-        typer.Option(
-            "--webhook-secret-stdin",
-            help="Read the secret that signs webhooks from standard input, after the token.",
-        ),
-    ] = False,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A setting of the connection; may be repeated."),
-    ] = None,
-    public_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="What platforms call; for the webhook URL.")
-    ] = None,
-    show: Annotated[bool, typer.Option("--list", help="Show the connections there are.")] = False,
-    remove: Annotated[
-        str | None, typer.Option(metavar="ID", help="Forget a connection's credentials.")
-    ] = None,
+    platform: Platform = None,
+    business: Business = "default",
+    base_url: BaseUrl = None,
+    sandbox: Sandbox = None,
+    token_stdin: TokenStdin = False,
+    webhook_secret_stdin: WebhookSecretStdin = False,
+    setting: Setting = None,
+    public_url: PublicUrl = None,
+    show: Show = False,
+    remove: Remove = None,
     database: Database = None,
 ) -> None:
     """
@@ -65,11 +77,7 @@ async def connect(
     DOVETAIL_SALESFORCE_INSTANCE_URL. They are kept encrypted.
     """
     if show or remove:
-        async with opened(database) as world:
-            if remove:
-                await _remove(screen, world, remove)
-            else:
-                await _list(screen, world)
+        await _look(screen, database, remove)
         return
     settings = _settings(setting or [])
     if sandbox is None:
@@ -90,12 +98,25 @@ async def connect(
                 settings=settings,
             )
             made.append(_record(world, connection))
+    _tell(screen, made)
+
+
+def _tell(screen: Screen, made: list[dict[str, Any]]) -> None:
     if screen.json:
         screen.document({"connections": made})
-    for one in made if not screen.json else ():
+        return
+    for one in made:
         account = f", account {one['account']}" if one["account"] else ""
         screen.text(f"Connected {one['platform']}{account} (connection {one['id']}).")
         screen.text(f"Webhooks go to {one['webhook_url']}", style="dim", indent=2)
+
+
+async def _look(screen: Screen, database: Path | None, remove: str | None) -> None:
+    async with opened(database) as world:
+        if remove:
+            await _remove(screen, world, remove)
+        else:
+            await _list(screen, world)
 
 
 def _ask(platform: str, token_stdin: bool, webhook_secret_stdin: bool) -> Given:
@@ -169,7 +190,7 @@ async def _list(screen: Screen, world: App) -> None:
         screen.text("There are no connections. `dovetail connect PLATFORM` makes one.")
     else:
         screen.table(
-            ("Connection", "Platform", "Account", "Business", "Status", "Webhooks go to"),
+            ("Connection", "Platform", "Account", "Business", "Status"),
             [
                 (
                     one["id"],
@@ -177,11 +198,12 @@ async def _list(screen: Screen, world: App) -> None:
                     one["account"],
                     one["business_id"],
                     one["status"] + (f": {one['reason']}" if one["reason"] else ""),
-                    one["webhook_url"],
                 )
                 for one in found
             ],
         )
+        for one in found:
+            screen.note(f"{one['platform']} sends webhooks to {one['webhook_url']}")
 
 
 async def _remove(screen: Screen, world: App, connection_id: str) -> None:

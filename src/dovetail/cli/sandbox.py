@@ -68,12 +68,12 @@ async def sandbox(
 
 def _show(screen: Screen, described: list[dict[str, Any]], host: str, port: int) -> None:
     screen.table(
-        ("Platform", "Base URL", "Credentials", "Webhook secret"),
+        ("Platform", "Base URL", "Access token", "Webhook secret"),
         [
             (
                 one["platform"],
                 one["base_url"],
-                "\n".join(f"{name}: {value}" for name, value in one["credentials"].items()),
+                one["credentials"].get("access_token", ""),
                 one["webhook_secret"],
             )
             for one in described
@@ -82,4 +82,4 @@ def _show(screen: Screen, described: list[dict[str, Any]], host: str, port: int)
     )
     if port:
         screen.note(f"In another terminal: dovetail connect --sandbox http://{host}:{port}")
-    screen.note("Ctrl-C ends it; its records are gone then.")
+    screen.note("--json shows every credential. Ctrl-C ends it; its records are gone then.")

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 app = new_app()
 
 _LOOK_EVERY_S = 0.25
-_COLUMNS = {
-    "records": "Records",
-    "linked": "Linked",
-    "created": "Created",
-    "updated": "Updated",
-    "decided": "Decided",
-    "pending": "Pending",
-    "ambiguous": "Ambiguous",
-    "echoes": "Echoes",
-    "errors": "Errors",
-    "api_calls": "Calls",
+_LABELS = {
+    "records": "records held",
+    "linked": "linked to one that was there",
+    "created": "created there",
+    "updated": "updated there",
+    "decided": "conflicts decided",
+    "pending": "conflicts waiting for a person",
+    "ambiguous": "doubles found there",
+    "echoes": "echoes suppressed",
+    "errors": "records refused",
+    "api_calls": "API calls",
 }
 
 
@@ -185,8 +185,10 @@ def _row(spoke: SpokeStatus, before: SyncStatus, calls: Mapping[str, int]) -> di
 
 
 def _show(screen: Screen, rows: list[dict[str, Any]]) -> None:
+    # One column a platform: the rows are many and have long names, the platforms are few.
+    heads = [f"{row['platform']} {row['entity']}" for row in rows]
     screen.table(
-        ("Platform", "Entity", *_COLUMNS.values()),
-        [(row["platform"], row["entity"], *(row[name] for name in _COLUMNS)) for row in rows],
-        right=_COLUMNS.values(),
+        ("", *heads),
+        [(label, *(row[name] for row in rows)) for name, label in _LABELS.items()],
+        right=heads,
     )
