@@ -15,9 +15,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
 
 import dovetail.connectors
 from dovetail import errors
+from dovetail.cli.main import COMMANDS
+from dovetail.cli.screen import EXIT_CODES
 from dovetail.connector_sdk.base import Account, Connector, Records, Webhooks
 from dovetail.connector_sdk.spec import Capability, RateLimit, Resource
 
@@ -213,7 +218,58 @@ def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
     return [*(f"| {' | '.join(cells)} |" for cells in lines), ""]
 
 
+# --- the command line ---
+
+
+def cli_page() -> str:
+    """Return every command with its arguments and options, as its own help has them."""
+    lines = [
+        "# The command line",
+        "",
+        NOTE.format(source="the commands in `src/dovetail/cli/`"),
+        "Every command takes `--json` (one JSON document, or one a line, and nothing else on",
+        "standard output), `--debug` (show where an error happened) and `--help`. Hints, progress",
+        "and errors for people go to standard error.",
+        "",
+        "| Exit code | Means |",
+        "|---|---|",
+        *(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()),
+        "",
+    ]
+    for name in COMMANDS:
+        command = get_command(importlib.import_module(f"dovetail.cli.{name}").app)
+        lines += _command_section(f"dovetail {name}", command, "##")
+        for child, sub in sorted(getattr(command, "commands", {}).items()):
+            lines += _command_section(f"dovetail {name} {child}", sub, "###")
+    return "\n".join(lines)
+
+
+def _command_section(name: str, command: Any, heading: str) -> Iterator[str]:
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    options = [one for one in command.params if one.param_type_name == "option"]
+    usage = " ".join([name, *(one.metavar or one.name.upper() for one in arguments)])
+    yield from (
+        heading + f" {name}",
+        "",
+        inspect.cleandoc(command.help or "").replace("<", "&lt;"),
+        "",
+    )
+    if getattr(command, "commands", None):
+        return
+    yield from ("```", usage + " [OPTIONS]", "```", "")
+    shown = [one for one in options if one.name not in {"json", "debug", "help"}]
+    if shown:
+        yield from ("| Option | Meaning |", "|---|---|")
+    for one in shown:
+        value = "" if one.is_flag else f" {one.metavar or 'VALUE'}"
+        default = one.default
+        tail = f" Default: `{default}`." if default not in (None, False, [], ()) else ""
+        yield f"| `{one.opts[0]}{value}` | {one.help or ''}{tail} |"
+    yield ""
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "reference/cli.md": cli_page,
     "errors.md": errors_page,
     "connectors.md": connectors_page,
     "decisions/README.md": decisions_page,
