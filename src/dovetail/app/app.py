@@ -252,6 +252,7 @@ class App:
     async def refresh(self, *, schedules: bool = True) -> None:
         """Take over connections that were made, changed or removed."""
         assert self._planner is not None  # noqa: S101 - set by open()
+        await self.connections.forget_renewed()
         planned = await self._planner.build()
         if self._planned:  # at the start, whoever started the app shows the notes
             for note in planned.notes:

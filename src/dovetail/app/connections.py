@@ -40,6 +40,7 @@ class OpenConnection:
     record: Connection
     connector: Connector
     webhook_secrets: tuple[str, ...]
+    sealed_at: int = 0
 
 
 class Connections:
@@ -117,13 +118,26 @@ class Connections:
         """
         opened = self._opened.get(connection_id)
         if opened is None:
-            record, values = await self._store.read(lambda tx: self._load(tx, connection_id))
-            secret = values.get("webhook_secret") or values.get("client_secret")
-            opened = OpenConnection(
-                record, self._connector(record, values), (secret,) if secret else ()
+            record, values, sealed_at = await self._store.read(
+                lambda tx: self._load(tx, connection_id)
             )
+            secret = values.get("webhook_secret") or values.get("client_secret")
+            secrets = (secret,) if secret else ()
+            connector = self._connector(record, values)
+            opened = OpenConnection(record, connector, secrets, sealed_at)
             self._opened[connection_id] = opened
         return opened
+
+    async def forget_renewed(self) -> None:
+        """Let go of connections whose credentials another process renewed or removed."""
+        if not self._opened:
+            return
+        stored = await self._store.read(
+            lambda tx: {row.connection_id: row.updated_at for row in tx.rows(_SEALED_AT)}
+        )
+        for connection_id, opened in list(self._opened.items()):
+            if stored.get(connection_id) != opened.sealed_at:
+                del self._opened[connection_id]
 
     async def connector(self, connection_id: str) -> Connector:
         """Return the connector of a connection (see `open`)."""
@@ -208,16 +222,24 @@ class Connections:
         )
         return changed[1] if changed is not None else known[0]
 
-    def _load(self, tx: Tx, connection_id: str) -> tuple[Connection, dict[str, str]]:
+    def _load(self, tx: Tx, connection_id: str) -> tuple[Connection, dict[str, str], int]:
         found = select_records(tx, Connection, None, where={"id": connection_id}, limit=1)
-        sealed = tx.scalar(
-            sa.select(credentials.c.sealed).where(credentials.c.connection_id == connection_id)
+        row = tx.first(
+            sa.select(credentials.c.sealed, credentials.c.updated_at).where(
+                credentials.c.connection_id == connection_id
+            )
         )
-        if not found or sealed is None:
-            raise _no_connection(connection_id)
-        return found[0], json.convert(
-            json.decode(self._box.open(sealed, owner=connection_id)), dict[str, str]
-        )
+        if not found or row is None:
+            raise MissingCredentialError(
+                f"There is no connection {connection_id}. `dovetail connect --list` shows those "
+                "that exist; `dovetail connect PLATFORM` makes one.",
+                connection=connection_id,
+            )
+        values = json.decode(self._box.open(row.sealed, owner=connection_id))
+        return found[0], json.convert(values, dict[str, str]), row.updated_at
+
+
+_SEALED_AT = sa.select(credentials.c.connection_id, credentials.c.updated_at)
 
 
 class StoreBudgets(BudgetStore):
