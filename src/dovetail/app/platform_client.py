@@ -7,9 +7,11 @@ that a crash may have made already is looked up before it is made again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -55,12 +57,24 @@ class PlatformClients:
     def __init__(self, connections: Connections, services: Sequence[Service]) -> None:
         self._connections = connections
         self._services = services
+        self._prepared: WeakKeyDictionary[Records, dict[str, asyncio.Task[None]]] = (
+            WeakKeyDictionary()
+        )
+
+    async def prepare(self, connector: Records, resource: Resource) -> None:
+        """Make a connector ready for writing, once for all runs that want to write now."""
+        tasks = self._prepared.setdefault(connector, {})
+        task = tasks.get(resource.name)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = tasks[resource.name] = asyncio.create_task(connector.prepare(resource))
+        # One run that is cancelled must not cancel what the others wait for.
+        await asyncio.shield(task)
 
     def platform(self, name: str, context: Context) -> PlatformClient:
         """Return the client; the connection is looked up with the first call."""
         kind = connector_class(name)
         service = next((one for one in self._services if name in one.platform_names), None)
-        return PlatformClient(self._connections, service, kind, context)
+        return PlatformClient(self, self._connections, service, kind, context)
 
 
 class PlatformClient:
@@ -68,11 +82,13 @@ class PlatformClient:
 
     def __init__(
         self,
+        clients: PlatformClients,
         connections: Connections,
         service: Service | None,
         kind: type[Connector],
         context: Context,
     ) -> None:
+        self.clients = clients
         self._connections = connections
         self._service = service
         self._kind = kind
@@ -139,17 +155,21 @@ class ResourceClient:
         """
         Update the record that has the natural key, or create one; twice leaves one record.
 
+        A record without a value for the key cannot be recognised over there and is created.
+
         Raises:
-            UsageError: The resource has no natural key, or the record does not have it.
+            UsageError: The resource has no natural key.
         """
         fields = self._outbound(record)
         key_field = self._resource.key_field
-        key = fields.get(key_field) if key_field else None
-        if key_field is None or not key:
+        if key_field is None:
             raise UsageError(
-                f"upsert needs the natural key of {self._client.name} {self._resource.name} "
-                f"({key_field or 'there is none'}); use create or update(id, …)."
+                f"{self._client.name} {self._resource.name} have no natural key to upsert by; "
+                "use create or update(id, …)."
             )
+        key = fields.get(key_field)
+        if not key:
+            return await self._write("create", None, fields)
         existing = await self._find(key_field, str(key))
         if existing is not None:
             return await self._write("update", existing.id, fields)
@@ -235,7 +255,7 @@ class ResourceClient:
 
     async def _send(self, action: str, id: str | None, fields: dict[str, Any]) -> PlatformRecord:
         connector = await self._records(Capability(action))
-        await connector.prepare(self._resource)
+        await self._client.clients.prepare(connector, self._resource)
         write = Write(action=action, key=self._key(fields), id=id, fields=fields)  # type: ignore[arg-type]
         made = await self._made_before(connector, write) if action == "create" else None
         if made is not None:

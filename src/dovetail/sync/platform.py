@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from dovetail.connector_sdk.base import Connector, Records
 from dovetail.connector_sdk.spec import Resource
@@ -24,11 +25,12 @@ class ConnectionSource(Protocol):
 
 
 class Platforms:
-    """Connectors by spoke, each made ready for writing once in the life of the process."""
+    """Connectors by spoke, each made ready for writing once."""
 
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
-        self._prepared: set[tuple[str, str]] = set()
+        # By connector: one with renewed credentials is another, and is made ready anew.
+        self._prepared: WeakKeyDictionary[Records, set[str]] = WeakKeyDictionary()
 
     async def records(self, spoke: SpokePlan) -> tuple[Records, Resource]:
         """
@@ -49,8 +51,8 @@ class Platforms:
     async def writable(self, spoke: SpokePlan) -> tuple[Records, Resource]:
         """As `records`, made ready for writing."""
         records, resource = await self.records(spoke)
-        key = (spoke.connection_id, spoke.resource)
-        if key not in self._prepared:
+        done = self._prepared.setdefault(records, set())
+        if resource.name not in done:
             await records.prepare(resource)
-            self._prepared.add(key)
+            done.add(resource.name)
         return records, resource
