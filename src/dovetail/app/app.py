@@ -80,7 +80,7 @@ class App:
         self.program = program or Program("dovetail")
         self.settings = settings or Settings.from_env()
         self.ports = ports or Ports.system(AiohttpTransport())
-        self.store = SqliteStore(self.settings.database, self.ports)
+        self.store = SqliteStore(self.settings.database, self.ports, busy_s=self.settings.busy_s)
         self._lock = DatabaseLock(self.settings.database)
         self._bus = LocalBus()
         self._server: HttpServer | None = None

@@ -23,7 +23,7 @@ _TICKS = 3
 @command
 def check(screen: Screen, file: ProgramFile) -> None:
     """
-    Show what a program declares, or everything that is wrong with it.
+    Show what a program declares, or what is wrong with it.
 
     Needs no database and no platform. A wrong declaration ends with exit code 2 and lists each
     problem: where it is, what is allowed there, and the closest spelling.

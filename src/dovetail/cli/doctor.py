@@ -52,7 +52,7 @@ async def doctor(
     database: Database = None,
 ) -> int:
     """
-    Look at the machine, the database and the connections, and say what to do.
+    Look at machine, database and connections; say what to do.
 
     Each connection is tested at its platform. Ends with exit code 1 when there is a problem.
     """

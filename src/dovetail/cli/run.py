@@ -6,7 +6,6 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
-import structlog
 import typer
 
 from dovetail.cli.command import Database, ProgramFile, command, new_app
@@ -146,6 +145,8 @@ async def _settled(world: App, progress: Any) -> SyncStatus:
 def _tell(status: SyncStatus) -> None:
     from dovetail.cli.progress import records_of
 
+    import structlog
+
     log = structlog.get_logger("dovetail.run")
     for spoke in status.spokes:
         log.info(
@@ -160,6 +161,8 @@ def _tell(status: SyncStatus) -> None:
 
 
 def _tell_fault(task: asyncio.Task[None]) -> None:
+    import structlog
+
     with suppress(asyncio.CancelledError):
         error = task.exception()
         if error is not None:

@@ -39,7 +39,7 @@ async def sandbox(
     ] = None,
 ) -> None:
     """
-    Serve simulators of platforms, to develop and test against without an account.
+    Serve simulators of platforms, to develop and test against.
 
     They keep state, check what they are sent as the platform does, send webhooks, and can be
     told to fail. `dovetail connect --sandbox URL` authorises Dovetail with them.

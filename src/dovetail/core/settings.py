@@ -29,6 +29,7 @@ class Settings:
         concurrency: Handler runs at the same time.
         shutdown_s: How long running handlers may go on after a stop was asked for.
         log_level: debug, info, warning or error.
+        busy_s: How long to wait for another process that holds the database.
     """
 
     database: Path = Path("dovetail.db")
@@ -40,6 +41,7 @@ class Settings:
     concurrency: int = 128
     shutdown_s: float = 10.0
     log_level: str = "info"
+    busy_s: float = 10.0
 
     def __repr__(self) -> str:
         return f"Settings(database={self.database}, host={self.host}, port={self.port})"

@@ -69,6 +69,7 @@ async def running_app(
     database: Path = IN_MEMORY,
     schedules: bool = True,
     start: datetime = START,
+    busy_s: float = 10.0,
 ) -> AsyncIterator[App]:
     """
     Run handlers and services until the block ends.
@@ -80,11 +81,12 @@ async def running_app(
         database: A file, to look at what survives a restart; in memory when not given.
         schedules: Whether time makes things happen by itself.
         start: What the clock shows at first.
+        busy_s: How long to wait for another process that holds the database, in real seconds.
     """
     program = program_of(make_module(*members)) if members else None
     app = App(
         program,
-        settings=Settings(database=database, shutdown_s=5),
+        settings=Settings(database=database, shutdown_s=5, busy_s=busy_s),
         ports=seeded_ports(seed, transport, start),
     )
     await app.start(serve=False, schedules=schedules)

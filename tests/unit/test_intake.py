@@ -1,0 +1,188 @@
+"""Webhook intake: verified, deduplicated, committed, then answered; fail closed."""
+
+import base64
+import hashlib
+import hmac
+import json
+import sqlite3
+from contextlib import asynccontextmanager
+
+import pytest
+
+from dovetail.core.transport import HttpRequest
+from dovetail.runtime.history import list_events
+from dovetail.simulator_sdk.sandbox import build_simulators
+from dovetail.testing.app import running_app
+from dovetail.testing.asgi import AsgiTransport
+
+HOST = "http://dovetail.test"
+EVENT = {
+    "eventId": 1,
+    "subscriptionId": 12345,
+    "portalId": 62515,
+    "appId": 54321,
+    "occurredAt": 1772377539902,
+    "subscriptionType": "contact.propertyChange",
+    "attemptNumber": 0,
+    "objectId": 123,
+    "propertyName": "lifecyclestage",
+    "propertyValue": "customer",
+    "changeSource": "CRM_UI",
+}
+
+
+class Door:
+    """The intake of an app with one HubSpot connection, called as HubSpot would."""
+
+    def __init__(self, app, transport, connection, secret):
+        self.app = app
+        self.transport = transport
+        self.connection = connection
+        self.secret = secret
+
+    @property
+    def path(self):
+        return f"/hooks/hubspot/{self.connection.id}"
+
+    def sign(self, body, path=None, age_s=0):
+        moment = int((self.app.ports.clock.now().timestamp() - age_s) * 1000)
+        signed = f"POST{HOST}{path or self.path}".encode() + body + str(moment).encode()
+        digest = hmac.new(self.secret.encode(), signed, hashlib.sha256).digest()
+        return {
+            "content-type": "application/json",
+            "x-hubspot-signature-v3": base64.b64encode(digest).decode(),
+            "x-hubspot-request-timestamp": str(moment),
+        }
+
+    async def post(self, body, headers=None, path=None, method="POST"):
+        return await self.transport.send(
+            HttpRequest(
+                method=method,
+                url=HOST + (path or self.path),
+                headers=headers if headers is not None else self.sign(body, path),
+                body=body,
+            )
+        )
+
+    async def stored(self):
+        return await self.app.store.read(lambda tx: list_events(tx, pattern="platform.changed"))
+
+
+@asynccontextmanager
+async def open_door(**options):
+    transport = AsgiTransport({})
+    async with running_app(transport=transport, **options) as app:
+        (hubspot,) = build_simulators(
+            ("hubspot",), clock=app.ports.clock, transport=transport, records=0, seed=1
+        )
+        hubspot.base_url = "http://hubspot.test"
+        transport.add(hubspot.base_url, hubspot.app)
+        connection = await app.connections.add(
+            platform="hubspot",
+            business_id="acme",
+            secrets=hubspot.credentials,
+            base_url=hubspot.base_url,
+            webhook_secret="the-secret",
+        )
+        transport.add(HOST, app.asgi())
+        yield Door(app, transport, connection, "the-secret")
+
+
+def body_of(*events):
+    return json.dumps(list(events)).encode()
+
+
+async def test_a_signed_webhook_is_durable_when_it_is_answered():
+    async with open_door() as door:
+        body = body_of(EVENT, EVENT | {"eventId": 2, "objectId": 124})
+
+        answer = await door.post(body)
+
+        assert answer.status == 200
+        first, second = await door.stored()
+        assert first.raw == body, "the bytes as received"
+        assert second.raw is None, "once a request"
+        assert (first.business_id, first.payload["record_id"]) == ("acme", "123")
+        assert first.payload["detail"]["propertyName"] == "lifecyclestage"
+
+
+async def test_the_same_webhook_again_is_one_event():
+    async with open_door() as door:
+        for attempt in range(3):
+            answer = await door.post(body_of(EVENT | {"attemptNumber": attempt}))
+            assert answer.status == 200
+
+        assert len(await door.stored()) == 1
+
+
+@pytest.mark.parametrize("spoil", ["missing", "wrong", "other-body", "other-path", "old", "future"])
+async def test_what_is_not_signed_right_is_refused_and_leaves_nothing(spoil):
+    async with open_door() as door:
+        body = body_of(EVENT)
+        headers = {
+            "missing": {"content-type": "application/json"},
+            "wrong": door.sign(body) | {"x-hubspot-signature-v3": "AAAA"},
+            "other-body": door.sign(body + b" "),
+            "other-path": door.sign(body, path="/hooks/hubspot/other"),
+            "old": door.sign(body, age_s=301),
+            "future": door.sign(body, age_s=-301),
+        }[spoil]
+
+        answer = await door.post(body, headers)
+
+        assert answer.status == 401
+        assert json.loads(answer.body)["error"]["code"] == "webhook-rejected"
+        assert b"the-secret" not in answer.body
+        assert await door.stored() == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"[1]", b'[{"eventId": 1}]', b'"text"'])
+async def test_a_signed_body_that_is_no_webhook_is_a_400(body):
+    async with open_door() as door:
+        answer = await door.post(body)
+
+        assert answer.status == 400
+        assert await door.stored() == []
+
+
+async def test_a_body_that_is_too_large_is_a_413():
+    async with open_door() as door:
+        answer = await door.post(b"[" + b" " * (1024 * 1024) + b"]")
+
+        assert answer.status == 413
+        assert b"DOVETAIL_MAX_BODY_BYTES" in answer.body
+
+
+@pytest.mark.parametrize(
+    "path", ["/hooks/hubspot/unknown", "/hooks/salesforce/unknown", "/hooks/x"]
+)
+async def test_an_unknown_door_is_a_404(path):
+    async with open_door() as door:
+        assert (await door.post(body_of(EVENT), path=path)).status == 404
+
+
+async def test_the_connection_of_another_platform_is_a_404():
+    async with open_door() as door:
+        path = f"/hooks/salesforce/{door.connection.id}"
+        assert (await door.post(body_of(EVENT), path=path)).status == 404
+
+
+async def test_only_post_is_answered():
+    async with open_door() as door:
+        assert (await door.post(b"", method="GET")).status == 405
+
+
+async def test_a_locked_database_is_a_503_and_the_repeated_webhook_is_kept(tmp_path):
+    database = tmp_path / "app.db"
+    async with open_door(database=database, busy_s=0.1) as door:
+        await door.app.connections.open(door.connection.id)
+        blocker = sqlite3.connect(database)
+        blocker.execute("BEGIN EXCLUSIVE")
+        refused = await door.post(body_of(EVENT))
+        blocker.rollback()
+        blocker.close()
+
+        assert refused.status == 503
+        assert refused.headers["retry-after"]
+        assert (await door.post(body_of(EVENT))).status == 200
+        assert len(await door.stored()) == 1
