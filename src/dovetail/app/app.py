@@ -200,7 +200,7 @@ class App:
             self.runtime.start()
             if self._server is not None:
                 await self._server.start()
-                await self._subscribe()
+                await self.subscribe()
             if schedules and self.store.is_shared:
                 self._refresher = asyncio.create_task(self._keep_fresh(), name="refresh")
         except BaseException:
@@ -312,7 +312,7 @@ class App:
         base = self.settings.public_url or f"http://{self.settings.host}:{self.port}"
         return f"{base.rstrip('/')}/hooks/{platform}/{connection_id}"
 
-    async def _subscribe(self) -> None:
+    async def subscribe(self) -> None:
         """Ask platforms that can be asked to send us webhooks for what is synced."""
         wanted: dict[str, dict[str, Sequence[str]]] = {}
         for route in self.sync.plans.spokes():
@@ -340,7 +340,7 @@ class App:
             await self.ports.clock.sleep(_REFRESH_S)
             try:
                 await self.refresh()
-                await self._subscribe()
+                await self.subscribe()
             except DovetailError as error:
                 log.warning("refresh_failed", error=error.message)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from dovetail.core.clock import Clock
 from dovetail.core.ids import Ids
+from dovetail.errors import MalformedResponseError
 from dovetail.model.event import Event
 from dovetail.model.integration import SyncConflict
 from dovetail.runtime.handler import Batch, HandlerSpec
@@ -29,7 +30,9 @@ from dovetail.sync.status import SyncStatus, read_status
 LOCAL_HANDLER = "sync.local"
 _MOST = 200
 
-_RETRY = Retry(attempts=12, base_s=1.0, max_s=300.0)
+# A body that was cut or replaced on its way is not the platform's last word: reading again, within
+# the bounded attempts, is harmless.
+_RETRY = Retry(attempts=12, base_s=1.0, max_s=300.0, on=(MalformedResponseError,))
 
 
 @dataclass(frozen=True, slots=True)
