@@ -19,6 +19,7 @@ from dovetail.entities import (
     Integration,
     IntegrationMapping,
     PlatformBinding,
+    PlatformRecord,
     SyncActivity,
     SyncConflict,
     SyncError,
@@ -87,7 +88,7 @@ async def contact_created(contact: Contact) -> None:
                 # not doubled. The call is a step: a crash after it does not repeat it.
                 external = await platform(target.name).contacts.upsert(contact)
                 # Store mapping for future syncs
-                await remember(integration, contact, target.name, external.id, "outbound")
+                await remember(integration, contact, external, "outbound")
                 sync_results.append(
                     {"platform": target.name, "success": True, "external_id": external.id}
                 )
@@ -145,25 +146,28 @@ async def contact_updated(contact: Contact) -> None:
             if all(same(external.fields.get(name), value) for name, value in mine.items()):
                 # It holds these values already: most often because they came from there. Writing
                 # them again would look like a change, and come back.
-                await db.update(mapping, synced_at=now(), synced_version=contact.version)
+                await note_sync(mapping, external, contact)
                 continue
 
             # Check for conflicts
             if mapping.synced_at is not None and external.updated_at > mapping.synced_at:
                 conflict = Conflict(target.name, external.id, external.updated_at, external.values)
-                await handle_conflict(integration, conflict, contact)
+                await handle_conflict(integration, mapping, conflict, contact)
                 continue
 
             # Map and update
-            await platform(target.name).contacts.update(mapping.external_id, contact)
+            written = await platform(target.name).contacts.update(mapping.external_id, contact)
 
             # Update mapping timestamp
-            await db.update(mapping, synced_at=now(), synced_version=contact.version)
+            await note_sync(mapping, written, contact)
         except PermanentError as error:
             await log_sync_error(integration, contact.id, mapping.platform, error)
 
 
-async def handle_conflict(integration: Integration, conflict: Conflict, contact: Contact) -> None:
+async def handle_conflict(
+    integration: Integration, mapping: IntegrationMapping, conflict: Conflict, contact: Contact
+) -> None:
+    there = platform(conflict.platform).contacts
     match integration.conflict_resolution:
         case "last-write-wins":
             # Use most recently updated version
@@ -172,7 +176,7 @@ async def handle_conflict(integration: Integration, conflict: Conflict, contact:
                 await db.update(Contact, contact.id, **conflict.external_data)
             else:
                 # Local version is newer, update external
-                await platform(conflict.platform).contacts.update(conflict.external_id, contact)
+                await note_sync(mapping, await there.update(conflict.external_id, contact), contact)
         case "manual-review":
             # Flag for manual review
             await db.create(
@@ -192,7 +196,7 @@ async def handle_conflict(integration: Integration, conflict: Conflict, contact:
             await db.update(Contact, contact.id, **conflict.external_data)
         case "prefer-internal":
             # Always use internal version
-            await platform(conflict.platform).contacts.update(conflict.external_id, contact)
+            await note_sync(mapping, await there.update(conflict.external_id, contact), contact)
 
 
 # --- batch sync from external platforms ---
@@ -234,12 +238,17 @@ async def sync_from_platforms(integration: Integration) -> None:
             if update.deleted:
                 continue
             if mapping is not None and mapping.internal_id is not None:
+                if mapping.synced_at is not None and update.updated_at <= mapping.synced_at:
+                    # Our own write, or what we have read before: taking its values again would
+                    # undo what another platform has changed since.
+                    continue
                 # Update existing contact; equal values change nothing and send nothing
-                await db.update(Contact, mapping.internal_id, **update.values)
+                contact = await db.update(Contact, mapping.internal_id, **update.values)
+                await note_sync(mapping, update, contact)
             else:
                 contact = await find_or_create(update.values, source.name)
                 # Create mapping
-                await remember(integration, contact, source.name, update.id, "inbound")
+                await remember(integration, contact, update, "inbound")
     # Update last sync time
     await db.update(Integration, integration.id, last_sync=started)
 
@@ -259,29 +268,34 @@ async def find_or_create(values: dict[str, Any], source: str) -> Contact:
 
 
 async def remember(
-    integration: Integration, contact: Contact, name: str, external_id: str, direction: str
+    integration: Integration, contact: Contact, record: PlatformRecord, direction: str
 ) -> None:
     known = await db.find_one(
         IntegrationMapping,
         integration_id=integration.id,
         internal_id=contact.id,
-        platform=name,
+        platform=record.platform,
         entity_type="contact",
     )
     if known is not None:
-        await db.update(known, external_id=external_id, synced_at=now())
+        await note_sync(known, record, contact)
         return
     await db.create(
         IntegrationMapping,
         integration_id=integration.id,
         internal_id=contact.id,
-        external_id=external_id,
-        platform=name,
+        external_id=record.id,
+        platform=record.platform,
         entity_type="contact",
         direction=direction,
-        synced_at=now(),
+        synced_at=record.updated_at,
         synced_version=contact.version,
     )
+
+
+async def note_sync(mapping: IntegrationMapping, record: PlatformRecord, contact: Contact) -> None:
+    # The platform's own time of the change, so that its clock is only compared with itself.
+    await db.update(mapping, synced_at=record.updated_at, synced_version=contact.version)
 
 
 async def log_sync_error(

@@ -33,6 +33,7 @@ from dovetail.model.payment import (
     Subscription,
     Transaction,
 )
+from dovetail.model.platform_record import PlatformRecord
 from dovetail.model.social import Post
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "OrderItem",
     "Payment",
     "PlatformBinding",
+    "PlatformRecord",
     "Post",
     "Product",
     "Refund",

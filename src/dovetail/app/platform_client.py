@@ -30,25 +30,9 @@ from dovetail.errors import (
     UsageError,
 )
 from dovetail.model.entity import Entity
+from dovetail.model.platform_record import PlatformRecord
 from dovetail.runtime.context import Context
 from dovetail.service.declaration import FieldMapping, Service
-
-
-class PlatformRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A record as a platform holds it, for handlers.
-
-    `fields` has the platform's names, `values` the same under ours, as ``db.create`` and
-    ``db.update`` take them.
-    """
-
-    id: str
-    platform: str
-    fields: dict[str, Any]
-    values: dict[str, Any]
-    updated_at: datetime
-    created: bool = False
-    deleted: bool = False
 
 
 class PlatformClients:

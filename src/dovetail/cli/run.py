@@ -143,9 +143,9 @@ async def _settled(world: App, progress: Any) -> SyncStatus:
 
 
 def _tell(status: SyncStatus) -> None:
-    from dovetail.cli.progress import records_of
-
     import structlog
+
+    from dovetail.cli.progress import records_of
 
     log = structlog.get_logger("dovetail.run")
     for spoke in status.spokes:
