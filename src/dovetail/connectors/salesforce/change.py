@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from dovetail.connector_sdk.http import Api
@@ -13,10 +14,13 @@ from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce import soql
 from dovetail.connectors.salesforce.contact import MODIFIED, Row, moment, record_of
 from dovetail.connectors.salesforce.fetch import ask, complete, follow
+from dovetail.core import json
 from dovetail.errors import CursorExpiredError, RecordNotFoundError
 
 _OPERATION = "read changed contacts"
 _SEEN_LIMIT = 5000
+# How far our clock may be ahead of Salesforce's when we decide that a second is over there.
+_SKEW = timedelta(minutes=5)
 
 
 def cursor_at(watermark: str | None) -> Cursor:
@@ -25,7 +29,7 @@ def cursor_at(watermark: str | None) -> Cursor:
 
     ``watermark``: the latest change that was seen. ``locator``: the next page of a query that is
     under way. ``ceiling``: the latest change there was when that query began. ``seen``: id -> time
-    of the rows that the next query will show once more.
+    and content of the rows that the next query will show once more.
     """
     return {"watermark": watermark, "locator": None, "ceiling": None, "seen": {}}
 
@@ -46,9 +50,12 @@ async def read_page(
     if locator and not cursor["locator"]:
         ceiling = await _latest(api, resource)
     rows: list[Row] = reply.json["records"]
-    fresh = [row for row in rows if cursor["seen"].get(row["Id"]) != _stamp(row)]
+    versions = {row["Id"]: _version(row) for row in rows}
+    fresh = [row for row in rows if cursor["seen"].get(row["Id"]) != versions[row["Id"]]]
     records = await complete(api, resource, fresh, fields)
-    moved = _moved(resource, cursor, rows, ceiling)
+    if soql.is_wide(fields):
+        versions = _settled(versions, api.clock.now())
+    moved = _moved(resource, cursor, rows, versions, ceiling)
     return Page(
         records=[record_of(row, fields) for row in records],
         cursor={**moved, "locator": locator, "ceiling": ceiling if locator else None},
@@ -87,13 +94,17 @@ def _query(resource: Resource, fields: Sequence[str], cursor: Cursor) -> str:
 
 
 def _moved(
-    resource: Resource, cursor: Cursor, rows: Sequence[Row], ceiling: str | None
+    resource: Resource,
+    cursor: Cursor,
+    rows: Sequence[Row],
+    versions: dict[str, str],
+    ceiling: str | None,
 ) -> dict[str, Any]:
-    stamps = {row["Id"]: _stamp(row) for row in rows}
-    passed = [at for at in stamps.values() if ceiling is None or at <= ceiling]
+    stamps = [_stamp(row) for row in rows]
+    passed = [at for at in stamps if ceiling is None or at <= ceiling]
     known = [cursor["watermark"]] if cursor["watermark"] is not None else []
     watermark = max([*known, *passed], default=None)
-    seen = cursor["seen"] | stamps
+    seen = cursor["seen"] | versions
     if watermark is not None:
         since = _overlap(resource, watermark)
         kept = sorted((at, id) for id, at in seen.items() if at >= since)
@@ -103,6 +114,19 @@ def _moved(
 
 def _overlap(resource: Resource, watermark: str) -> str:
     return soql.time(moment(watermark) - timedelta(seconds=resource.consistency_lag_s))
+
+
+def _version(row: Row) -> str:
+    # Salesforce's times are whole seconds: a record that is edited again in the second in which
+    # it was read keeps its time, and only its content tells.
+    content = hashlib.blake2b(json.canonical(row), digest_size=6).hexdigest()
+    return f"{_stamp(row)} {content}"
+
+
+def _settled(versions: dict[str, str], now: datetime) -> dict[str, str]:
+    """Leave out what may still change within its second, where the content was not queried."""
+    until = soql.time(now - _SKEW)
+    return {id: version for id, version in versions.items() if version < until}
 
 
 def _stamp(row: Row) -> str:

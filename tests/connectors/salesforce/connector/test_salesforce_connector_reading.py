@@ -66,6 +66,18 @@ async def test_the_overlap_is_asked_for_again_but_only_what_changed_is_returned(
     assert [record.id for record in second.records] == [id_of(3), id_of(2)]
 
 
+async def test_a_second_edit_within_the_second_of_a_reading_is_not_taken_for_seen(
+    salesforce, script, row, page
+):
+    script.then(page(row(1, 100)))
+    first = await salesforce.read_page(CONTACTS, FIELDS, None)
+    script.then(page({**row(1, 100), "LastName": "Lovelace"}))
+
+    second = await salesforce.read_page(CONTACTS, FIELDS, first.cursor)
+
+    assert [record.fields["LastName"] for record in second.records] == ["Lovelace"]
+
+
 async def test_a_quiet_org_keeps_its_watermark(salesforce, script, page):
     cursor = salesforce.cursor_at(CONTACTS, SINCE)
     script.then(page())
