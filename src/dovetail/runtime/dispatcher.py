@@ -190,7 +190,12 @@ class Dispatcher:
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self._runs.add(task)
-        task.add_done_callback(self._runs.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # Only now is the place free: a run that pumped before its own end would still count.
+        self._runs.discard(task)
+        self._pump()
 
     async def _serve(self, group: ReadyGroup, lanes: list[Lane]) -> None:
         taken = [lane.take() for lane in lanes]
@@ -212,7 +217,6 @@ class Dispatcher:
         for lane, left in zip(lanes, kept, strict=True):
             self._release(lane, left)
         self._bus.settle(_finished(taken, kept))
-        self._pump()
 
     def _release(self, lane: Lane, left: list[Delivery]) -> None:
         lane.running = False
