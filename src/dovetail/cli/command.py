@@ -75,7 +75,7 @@ def answer(screen: Screen, work: Callable[[], Answer], *, debug: bool = False) -
     try:
         result = work()
         if inspect.iscoroutine(result):
-            result = asyncio.run(result)
+            result = _run(result)
     except (KeyboardInterrupt, asyncio.CancelledError):
         screen.note("Interrupted.")
         return INTERRUPTED
@@ -89,3 +89,13 @@ def answer(screen: Screen, work: Callable[[], Answer], *, debug: bool = False) -
         screen.error(error)
         return exit_code(error)
     return OK if result is None else int(result)  # type: ignore[arg-type]
+
+
+def _run(work: Coroutine[Any, Any, int | None]) -> int | None:
+    """Run on uvloop where the extra ``dovetail[fast]`` is installed, else on asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
