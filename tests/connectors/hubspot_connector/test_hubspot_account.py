@@ -8,6 +8,7 @@ from dovetail.connector_sdk.base import Account, Records, Webhooks
 from dovetail.connectors.hubspot import HubSpot
 from dovetail.errors import (
     RateLimitedError,
+    RecordInvalidError,
 )
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -52,3 +53,11 @@ def test_headers_tell_what_is_left():
 
     assert HubSpot.remaining(headers) == {"burst": 97, "daily": 8}
     assert HubSpot.remaining({}) == {}
+
+
+async def test_an_error_outside_of_the_format_is_still_told_as_what_it_is(hub):
+    body = {"status": "error", "message": "no such portal", "errors": ["oops", {"message": "x"}]}
+    hubspot, _ = hub.connect(("GET", "/account-info/v3/details", 400, body))
+
+    with pytest.raises(RecordInvalidError, match="no such portal"):
+        await hubspot.identify()

@@ -232,3 +232,29 @@ async def test_reading_can_begin_at_any_moment(hub):
     since = str(hub.ms(START - timedelta(seconds=60)))
     assert hub.filters(script.bodies[0]) == [("lastmodifieddate", "GTE", since)]
     assert not page.more
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+async def test_a_blank_value_finds_nobody(hub, blank):
+    hubspot, _ = hub.connect(hub.batch("read", [hub.contact(1, email="ada@example.com")]))
+
+    found = await hubspot.find_many(CONTACTS, "email", [blank, "ada@example.com"], FIELDS)
+
+    assert list(found) == ["ada@example.com"]
+
+
+async def test_a_record_that_could_not_be_read_is_not_taken_for_gone(hub):
+    error = {
+        "status": "error",
+        "category": "INTERNAL_ERROR",
+        "message": "internal error",
+        "context": {"ids": ["2"]},
+    }
+    hubspot, _ = hub.connect(
+        hub.batch("read", [hub.contact(1)], errors=[error]),
+        ("GET", f"{OBJECTS}/2", 200, hub.contact(2)),
+    )
+
+    records = await hubspot.read_many(CONTACTS, ["1", "2"], FIELDS)
+
+    assert [record and record.id for record in records] == ["1", "2"]

@@ -221,3 +221,14 @@ async def test_an_older_contact_with_the_address_is_not_the_lost_create(hub):
     since = START + timedelta(hours=1)
 
     assert await hubspot.look_up(CONTACTS, [hub.create("k1")], since, FIELDS) == [None]
+
+
+async def test_a_lost_create_without_an_address_takes_no_other_contact(hub):
+    hubspot, _ = hub.connect(
+        hub.key_ready(unique=False), hub.batch("read", [hub.contact(1, email="ada@example.com")])
+    )
+    creates = [hub.create("k1"), hub.create("k2", email=None, firstname="Grace")]
+
+    found = await hubspot.look_up(CONTACTS, creates, START, FIELDS)
+
+    assert [record and record.id for record in found] == ["1", None]

@@ -69,7 +69,8 @@ def row_error(error: Mapping[str, Any], operation: str) -> ConnectorError:
 def _fields(body: Mapping[str, Any], message: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in body.get("errors") or []:
-        for name in ((item.get("context") or {}).get("propertyName")) or []:
+        context = item.get("context") if isinstance(item, dict) else None
+        for name in (context or {}).get("propertyName") or []:
             found[name] = str(item.get("message") or item.get("code") or "refused")
     # "Property values were not valid: [{…}]": JSON inside of the sentence.
     _, bracket, rest = message.partition("[{")

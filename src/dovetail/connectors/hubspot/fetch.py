@@ -61,7 +61,9 @@ async def find_many(
             own = [properties.get(field) or ""]
             if is_email:
                 own += (properties.get("hs_additional_emails") or "").split(";")
-            by_value |= {(text.strip().lower() if is_email else text): item for text in own}
+            # A contact without secondary addresses must not be found by a blank value.
+            keys = [text.strip().lower() if is_email else text for text in own]
+            by_value |= {key: item for key in keys if key}
     return {
         value: [record_of(by_value[key], fields)] for value, key in asked.items() if key in by_value
     }
@@ -87,7 +89,12 @@ async def batch_read(
         repeatable=True,
         expects=("results",),
     )
-    contexts = [error.get("context") or {} for error in reply.json.get("errors") or []]
+    # Any other error says that an id could not be read now, not that its record is gone.
+    contexts = [
+        error.get("context") or {}
+        for error in reply.json.get("errors") or []
+        if error.get("category") == "OBJECT_NOT_FOUND"
+    ]
     missing = {str(id) for context in contexts for id in context.get("ids") or []}
     return reply.json["results"], missing
 
