@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from dovetail.errors import ConfigError
 
 if TYPE_CHECKING:
     from dovetail.app.app import App
+    from dovetail.runtime.store.port import Tx
     from dovetail.sync.status import SpokeStatus, SyncStatus
 
 app = new_app()
@@ -83,14 +85,16 @@ async def _pass(
     for note in world.notes:
         screen.warn(note)
     before = await world.sync.status()
+    decided_before = await _decided(world, before)
     dead_before = await _dead(world)
     await world.sync.request_poll()
     with SyncProgress(screen, log_level="warning") as progress:
         finished = await _watch(world, progress, timeout_s, stop)
     after = await world.sync.status()
-    dead = await _dead(world) - dead_before
+    dead = max(await _dead(world) - dead_before, 0)
     calls = await _calls(world) if is_ours else {}
-    rows = [_row(spoke, before, calls) for spoke in after.spokes]
+    decided = await _decided(world, after) - decided_before
+    rows = [_row(spoke, before, calls, decided) for spoke in after.spokes]
     is_complete = finished and all(spoke.is_caught_up for spoke in after.spokes)
     if screen.json:
         screen.document(
@@ -128,9 +132,10 @@ def _waiting(tx: Any, world: App) -> int:
     """Return how many deliveries of the sync are not finished, those of the future included."""
     import sqlalchemy as sa
 
+    from dovetail.app.request import RESOLVE
     from dovetail.runtime.store.schema import OPEN, SCHEDULED, deliveries
 
-    names = [spec.name for spec in world.sync.handlers()]
+    names = [RESOLVE, *(spec.name for spec in world.sync.handlers())]
     counted = sa.select(sa.func.count()).where(
         deliveries.c.status.in_((OPEN, SCHEDULED)), deliveries.c.handler.in_(names)
     )
@@ -143,6 +148,27 @@ async def _dead(world: App) -> int:
     return (await world.store.read(count_by_status)).get("dead", 0)
 
 
+async def _decided(world: App, status: SyncStatus) -> Counter[tuple[str, str]]:
+    """Count the conflicts that a policy has decided: (connection id, entity) -> how many."""
+    from dovetail.model.integration import SyncConflict
+    from dovetail.runtime.record_table import count_records
+    from dovetail.sync.conflict import RESOLVED
+
+    def count(tx: Tx) -> Counter[tuple[str, str]]:
+        found: Counter[tuple[str, str]] = Counter()
+        for spoke in status.spokes:
+            where = {
+                "integration_id": spoke.integration_id,
+                "platform": spoke.platform,
+                "entity_type": spoke.entity,
+                "status": RESOLVED,
+            }
+            found[_key(spoke)] = count_records(tx, SyncConflict, spoke.business_id, where)
+        return found
+
+    return await world.store.read(count)
+
+
 async def _calls(world: App) -> dict[str, int]:
     found: dict[str, int] = {}
     for route in world.sync.plans.spokes():
@@ -151,17 +177,20 @@ async def _calls(world: App) -> dict[str, int]:
     return found
 
 
-def _row(spoke: SpokeStatus, before: SyncStatus, calls: Mapping[str, int]) -> dict[str, Any]:
+def _key(spoke: SpokeStatus) -> tuple[str, str]:
+    return (spoke.connection_id, spoke.entity)
+
+
+def _row(
+    spoke: SpokeStatus,
+    before: SyncStatus,
+    calls: Mapping[str, int],
+    decided: Counter[tuple[str, str]],
+) -> dict[str, Any]:
     from dovetail.cli.progress import records_of
 
-    earlier: dict[str, int] = next(
-        (
-            one.counts
-            for one in before.spokes
-            if (one.connection_id, one.entity) == (spoke.connection_id, spoke.entity)
-        ),
-        {},
-    )
+    known = {_key(one): one.counts for one in before.spokes}
+    earlier: dict[str, int] = known.get(_key(spoke), {})
 
     def count(name: str) -> int:
         return spoke.counts.get(name, 0) - earlier.get(name, 0)
@@ -175,7 +204,7 @@ def _row(spoke: SpokeStatus, before: SyncStatus, calls: Mapping[str, int]) -> di
         "linked": count("linked"),
         "created": count("made"),
         "updated": count("written"),
-        "decided": max(count("conflicts") - spoke.pending_conflicts, 0),
+        "decided": decided[_key(spoke)],
         "pending": spoke.pending_conflicts,
         "ambiguous": count("ambiguous"),
         "echoes": count("echoes"),
