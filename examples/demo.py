@@ -83,8 +83,14 @@ class Worker:
                 self.kill()
 
     def status(self) -> dict[str, Any]:
-        """Return what it says of itself."""
-        return request(f"http://127.0.0.1:{self.port}/status")
+        """Return what it says of itself; when it is gone, show its log and end."""
+        try:
+            return request(f"http://127.0.0.1:{self.port}/status")
+        except OSError as error:
+            console.print(f"[red]The worker does not answer:[/] {error}. The end of its log:")
+            log = (self.folder / "worker.log").read_text()
+            console.print("\n".join(log.splitlines()[-25:]), markup=False)
+            raise SystemExit(1) from error
 
 
 def main() -> int:
