@@ -1,0 +1,151 @@
+"""What is there when everything has come to rest: what the invariants are checked against."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from dovetail.connector_sdk.base import Webhooks
+from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
+from dovetail.core import json
+from dovetail.core.transport import HttpRequest
+from dovetail.model.integration import SyncConflict, SyncError
+from dovetail.runtime.record_document import read_record
+from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.schema import DONE, deliveries, events, records
+from dovetail.simulator_sdk.record import Record
+from dovetail.sync.link import Link, link_of
+from dovetail.sync.schema import sync_links
+from dovetail.testing.simulation.people import People, Side
+from dovetail.testing.simulation.shop import Shop
+from dovetail.testing.simulation.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A delivery that is not done."""
+
+    handler: str
+    status: int
+    key: str
+    error: str
+
+
+@dataclass(slots=True)
+class Evidence:
+    """
+    Everything that can be looked at in the end.
+
+    Attributes:
+        links: Every link of the app.
+        live: (side, id) -> record, of the records that are there.
+        quiet_writes: Records that were changed after everybody had stopped.
+        quiet_calls: Calls of the app in that time.
+    """
+
+    world: World
+    sides: Sequence[Side]
+    people: People
+    shop: Shop
+    links: list[Link] = field(default_factory=list)
+    conflicts: list[SyncConflict] = field(default_factory=list)
+    errors: list[SyncError] = field(default_factory=list)
+    unfinished: list[Unfinished] = field(default_factory=list)
+    webhook_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
+    sent_webhooks: set[tuple[str, str]] = field(default_factory=set)
+    accepted_webhooks: set[tuple[str, str]] = field(default_factory=set)
+    shipments: Counter[str] = field(default_factory=Counter)
+    receipts: Counter[str] = field(default_factory=Counter)
+    live: dict[tuple[int, str], Record] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+    secrets: set[str] = field(default_factory=set)
+    quiet_writes: list[str] = field(default_factory=list)
+    quiet_calls: int = 0
+    quiet_polls: int = 0
+    calls: int = 0
+    is_settled: bool = True
+
+    def hubs(self) -> dict[str, dict[int, list[Link]]]:
+        """Return, by our id and side, the links that are kept in agreement."""
+        positions = {side.connection_id: side.position for side in self.sides}
+        found: dict[str, dict[int, list[Link]]] = {}
+        for link in self.links:
+            if link.internal_id and link.state == "active" and link.connection_id in positions:
+                sides = found.setdefault(link.internal_id, {})
+                sides.setdefault(positions[link.connection_id], []).append(link)
+        return found
+
+    def frozen(self, internal_id: str) -> set[str]:
+        """Return the fields of a record of ours that wait for a person or were refused."""
+        found: set[str] = set()
+        for link in self.links:
+            if link.internal_id == internal_id:
+                found.update(link.frozen)
+                found.update(link.refused)
+        return found
+
+
+def read_app(evidence: Evidence, tx: Tx) -> None:
+    """Add what the app's own database holds."""
+    evidence.links = [link_of(row) for row in tx.rows(sa.select(sync_links))]
+    for row in tx.rows(sa.select(records)):
+        match row.entity:
+            case "sync_conflict":
+                evidence.conflicts.append(read_record(SyncConflict, row))
+            case "sync_error":
+                evidence.errors.append(read_record(SyncError, row))
+                evidence.texts.append(str(row.data))
+            case "simulated_shipment":
+                evidence.shipments[json.decode(row.data)["number"]] += 1
+            case "simulated_receipt":
+                evidence.receipts[json.decode(row.data)["number"]] += 1
+    open_ones = (
+        sa.select(deliveries, events.c.key)
+        .join(events, events.c.seq == deliveries.c.event_seq)
+        .where(deliveries.c.status != DONE)
+    )
+    for row in tx.rows(open_ones):
+        error = (row.error or b"").decode(errors="replace")
+        if not row.handler.startswith("sync.poll"):
+            evidence.unfinished.append(Unfinished(row.handler, row.status, row.key, error))
+    with_errors = sa.select(deliveries.c.error, deliveries.c.history)
+    for row in tx.rows(with_errors.where(deliveries.c.error.is_not(None))):
+        evidence.texts += [
+            text.decode(errors="replace") for text in (row.error, row.history) if text is not None
+        ]
+    from_webhooks = sa.select(events.c.key, events.c.payload, events.c.occurred_at)
+    for row in tx.rows(from_webhooks.where(events.c.source.like("webhook:%"))):
+        payload = json.decode(row.payload)
+        evidence.webhook_rows[row.key, _fact(payload["detail"], payload["kind"])] += 1
+
+
+def read_webhooks(requests: Sequence[HttpRequest], connectors: dict[str, Any]) -> set[Any]:
+    """Return (key, fact) of every change that these requests told of, by connection id."""
+    found: set[tuple[str, str]] = set()
+    for request in requests:
+        connection_id = request.url.rsplit("/", 1)[-1]
+        connector = connectors.get(connection_id)
+        if not isinstance(connector, Webhooks):
+            continue
+        told: Sequence[WebhookEvent] = connector.parse(
+            WebhookRequest(
+                method=request.method,
+                url=request.url,
+                headers={name.lower(): value for name, value in request.headers.items()},
+                body=request.body,
+            )
+        )
+        for one in told:
+            key = f"{connection_id}:{one.resource}:{one.record_id}"
+            found.add((key, _fact(one.detail, one.kind)))
+    return found
+
+
+def _fact(detail: dict[str, Any], kind: str) -> str:
+    # A repetition of the same fact may count its attempts.
+    kept = {name: value for name, value in detail.items() if name != "attemptNumber"}
+    return f"{kind} {json.encode_text(dict(sorted(kept.items())))}"

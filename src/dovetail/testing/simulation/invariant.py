@@ -1,0 +1,362 @@
+"""The promises, each as a function that looks for its violation."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dovetail.testing.simulation.evidence import Evidence
+from dovetail.testing.simulation.people import Entry
+
+_LEEWAY_S = 2.0
+"""The finest time that every platform keeps, twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken promise; `about` are words by which the trace can be searched."""
+
+    invariant: str
+    what: str
+    about: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.what}"
+
+
+Found = Iterator[tuple[str, tuple[str, ...]]]
+
+
+def same(field: str, one: Any, other: Any) -> bool:
+    """Return whether two platforms hold the same value, however they write it."""
+    first, second = _plain(field, one), _plain(field, other)
+    return first == second
+
+
+def _plain(field: str, value: Any) -> str:
+    text = re.sub(r"\s+", " ", str(value if value is not None else "")).strip()
+    if field == "email":
+        return text.lower()
+    return re.sub(r"\D", "", text) or text if "phone" in field else text
+
+
+def everything_settles(evidence: Evidence) -> Found:
+    """When edits and faults have stopped, nothing is left to do."""
+    if not evidence.is_settled:
+        yield "the sync did not come to rest", ()
+    for one in evidence.unfinished:
+        yield f"{one.handler} of {one.key} has status {one.status}: {one.error[:300]}", (one.key,)
+
+
+def sides_agree(evidence: Evidence) -> Found:
+    """All sides hold the same mapped values."""
+    for internal_id, sides in evidence.hubs().items():
+        held = [
+            (evidence.sides[side], link.external_id, evidence.live.get((side, link.external_id)))
+            for side, links in sides.items()
+            for link in links
+        ]
+        waiting = evidence.frozen(internal_id)
+        for first, second in zip(held, held[1:], strict=False):
+            if first[2] is None or second[2] is None:
+                continue
+            ours, theirs = first[0].values(first[2]), second[0].values(second[2])
+            for name, value in ours.items():
+                if name in waiting or name not in theirs or same(name, value, theirs[name]):
+                    continue
+                yield (
+                    f"{name} of {internal_id} is {value!r} at {first[0].name} {first[1]} and "
+                    f"{theirs[name]!r} at {second[0].name} {second[1]}",
+                    (first[1], second[1]),
+                )
+
+
+def every_record_is_everywhere(evidence: Evidence) -> Found:
+    """Each record has a counterpart on every side, or a reason that was told."""
+    states = {(link.connection_id, link.external_id): link for link in evidence.links}
+    hubs = evidence.hubs()
+    ended = {
+        link.internal_id for link in evidence.links if link.state in ("gone", "merged", "detached")
+    }
+    told = {error.external_id for error in evidence.errors}
+    for (side, id), _ in evidence.live.items():
+        link = states.get((evidence.sides[side].connection_id, id))
+        where = f"{evidence.sides[side].name} {id}"
+        if link is None:
+            yield f"{where} was never noticed", (id,)
+            continue
+        if link.state == "quarantined":
+            yield f"{where} is in quarantine", (id,)
+        if link.state == "gone":
+            yield f"{where} counts as deleted and is there", (id,)
+        if link.state != "active" or id in told or link.internal_id in ended:
+            continue
+        if len(hubs.get(link.internal_id or "", {})) < len(evidence.sides):
+            yield f"{where} has no counterpart on another side", (id,)
+
+
+def deletes_arrive(evidence: Evidence) -> Found:
+    """Where deletes propagate, what is linked as live is live."""
+    for internal_id, sides in evidence.hubs().items():
+        for side, links in sides.items():
+            for link in links:
+                if (side, link.external_id) not in evidence.live:
+                    name = evidence.sides[side].name
+                    yield (
+                        f"{internal_id} is linked to {name} {link.external_id}, which is gone",
+                        (link.external_id,),
+                    )
+
+
+def one_record_per_person(evidence: Evidence) -> Found:
+    """The app makes no second record of anybody, and none of nobody."""
+    links = {(link.connection_id, link.external_id): link for link in evidence.links}
+    origin: dict[str, bool] = {}
+    positions = {side.connection_id: side.position for side in evidence.sides}
+    for link in evidence.links:
+        if link.internal_id:
+            by_people = (positions[link.connection_id], link.external_id) in evidence.people.made
+            origin[link.internal_id] = origin.get(link.internal_id, False) or by_people
+    for side, id in evidence.live:
+        if (side, id) in evidence.people.made:
+            continue
+        found = links.get((evidence.sides[side].connection_id, id))
+        where = f"{evidence.sides[side].name} {id}, which the app made,"
+        if found is None or found.internal_id is None:
+            yield f"{where} belongs to nobody", (id,)
+        elif not origin[found.internal_id] and not _touched(evidence, found.internal_id):
+            yield f"{where} is of a person whom no person made", (id,)
+    for internal_id, sides in evidence.hubs().items():
+        for links_here in sides.values():
+            if len(links_here) > 1:
+                ids = tuple(link.external_id for link in links_here)
+                yield f"{internal_id} is linked to {', '.join(ids)} on one side", ids
+
+
+def no_edit_is_lost(evidence: Evidence) -> Found:
+    """A field that was edited on one side alone holds that edit everywhere."""
+    for internal_id, field, entries in _edited(evidence):
+        last = max(entries, key=lambda entry: entry.at)
+        if len({entry.side for entry in entries}) > 1:
+            continue
+        for name, id, value in _held(evidence, internal_id, field):
+            if not same(field, value, last.value):
+                yield (
+                    f"{field} was set to {last.value!r} at "
+                    f"{evidence.sides[last.side].name} {last.id} alone; {name} {id} holds "
+                    f"{value!r}",
+                    (last.id, id),
+                )
+
+
+def no_conflict_is_silent(evidence: Evidence) -> Found:
+    """Of two values that people gave one field, the one that is lost is in a conflict."""
+    told = {(one.entity_id, one.field) for one in evidence.conflicts if one.kind == "field"}
+    for internal_id, field, entries in _edited(evidence):
+        last = max(entries, key=lambda entry: entry.at)
+        if len({entry.side for entry in entries}) < 2 or (internal_id, field) in told:
+            continue
+        # Clocks differ: the last is the last only where nobody else's edit is near.
+        if any(_near(evidence, last, entry) for entry in entries if entry.side != last.side):
+            continue
+        for name, id, value in _held(evidence, internal_id, field):
+            if not same(field, value, last.value):
+                yield (
+                    f"{field} was last set to {last.value!r} at {last.id}; {name} {id} holds "
+                    f"{value!r} and no conflict says why",
+                    (last.id, id),
+                )
+
+
+def the_later_wins(evidence: Evidence) -> Found:
+    """Of two edits of one field within seconds, the policy's choice stands."""
+    for internal_id, field, entries in _edited(evidence):
+        duel = [entry for entry in entries if entry.duel is not None]
+        if len(entries) != 2 or len(duel) != 2 or duel[0].duel != duel[1].duel:
+            continue
+        earlier, later = sorted(duel, key=lambda entry: entry.at)
+        if _near(evidence, earlier, later) or same(field, earlier.value, later.value):
+            continue
+        if _others_near(evidence, internal_id, earlier):
+            continue
+        pending = field in evidence.frozen(internal_id)
+        values = [value for _, _, value in _held(evidence, internal_id, field)]
+        if evidence.world.policy == "manual-review" and not pending:
+            told = any(
+                one.entity_id == internal_id and one.field == field for one in evidence.conflicts
+            )
+            if not told and not all(same(field, value, later.value) for value in values):
+                yield f"{field} of {internal_id} was decided without review", (later.id,)
+        elif evidence.world.policy == "last-write-wins" and not all(
+            same(field, value, later.value) for value in values
+        ):
+            yield (
+                f"{field} was set to {earlier.value!r} and later to {later.value!r}; "
+                f"what stands is {values!r}",
+                (earlier.id, later.id),
+            )
+
+
+def conflicts_are_decided(evidence: Evidence) -> Found:
+    """Every conflict has a winner or waits for a person."""
+    for one in evidence.conflicts:
+        if one.kind == "field" and one.status == "resolved" and not one.winner:
+            yield f"conflict {one.id} of {one.field} has neither a winner nor a reviewer", ()
+        if evidence.world.policy == "manual-review" and one.kind == "field":
+            if one.policy == "manual-review" and one.status == "resolved" and one.winner is None:
+                yield f"conflict {one.id} was decided by nobody", ()
+
+
+def writes_stop(evidence: Evidence) -> Found:
+    """When people stop, so do writes; looking for changes costs a bounded number of calls."""
+    for what in evidence.quiet_writes[:5]:
+        yield f"{what} was changed although nobody edits", (what.split()[-1],)
+    allowed = 4 * evidence.quiet_polls + 10
+    if evidence.quiet_calls > allowed:
+        yield f"{evidence.quiet_calls} calls while nothing happened; {allowed} would do", ()
+
+
+def calls_are_bounded(evidence: Evidence) -> Found:
+    """What is asked of the platforms grows with what happens, not faster."""
+    world = evidence.world
+    polls = (world.duration_s / world.poll_interval_s + 100) * len(world.platforms)
+    happens = len(world.edits) * 40 + world.records * 4 + 60 * len(world.crashes)
+    allowed = 6 * polls + 6 * happens + 300 * len(world.faults) + 500
+    if evidence.calls > allowed:
+        yield f"{evidence.calls} calls; {allowed:.0f} would do", ()
+
+
+def accepted_webhooks_count(evidence: Evidence) -> Found:
+    """A webhook that was answered with 2xx is in the log, once."""
+    for key, fact in sorted(evidence.accepted_webhooks):
+        if (key, fact) not in evidence.webhook_rows:
+            yield f"{key} {fact} was accepted and is not there", (key.rsplit(":", 1)[-1],)
+    for (key, fact), number in sorted(evidence.webhook_rows.items()):
+        if number > 1:
+            yield f"{key} {fact} is there {number} times", (key.rsplit(":", 1)[-1],)
+        if (key, fact) not in evidence.sent_webhooks:
+            yield f"{key} {fact} was never sent", (key.rsplit(":", 1)[-1],)
+
+
+def effects_happen_once(evidence: Evidence) -> Found:
+    """What a handler wrote and sent is there exactly once."""
+    for what, counts in (("shipment", evidence.shipments), ("receipt", evidence.receipts)):
+        for number in sorted(evidence.shop.asked | set(counts)):
+            found = counts[number]
+            least = 1 if number in evidence.shop.confirmed else 0
+            if not least <= found <= 1:
+                yield f"order {number} has {found} of its one {what}", (number,)
+    for number, found in evidence.shipments.items():
+        if found and evidence.receipts[number] != found:
+            yield f"order {number} was shipped and has no receipt", (number,)
+
+
+def recorded_steps_rest(evidence: Evidence) -> Found:
+    """No step runs again once it is recorded."""
+    for number in evidence.shop.repeated:
+        yield f"the parcel of order {number} was sent again", (number,)
+
+
+def limits_hold(evidence: Evidence) -> Found:
+    """No platform is asked more often than it allows."""
+    for side in evidence.sides:
+        for limit in side.simulator.limits:
+            if limit.peak > limit.limit:
+                yield f"{side.name} {limit.name}: {limit.peak} calls, {limit.limit} allowed", ()
+
+
+def secrets_stay_secret(evidence: Evidence) -> Found:
+    """No credential is in a log line or a stored error."""
+    whole = "\n".join(evidence.texts)
+    for secret in sorted(evidence.secrets):
+        if secret in whole:
+            line = next(text for text in evidence.texts if secret in text)
+            yield f"{secret[:6]}… is in: {line[:300]}", ()
+
+
+INVARIANTS: tuple[Callable[[Evidence], Found], ...] = (
+    everything_settles,
+    sides_agree,
+    every_record_is_everywhere,
+    deletes_arrive,
+    one_record_per_person,
+    no_edit_is_lost,
+    no_conflict_is_silent,
+    the_later_wins,
+    conflicts_are_decided,
+    writes_stop,
+    calls_are_bounded,
+    accepted_webhooks_count,
+    effects_happen_once,
+    recorded_steps_rest,
+    limits_hold,
+    secrets_stay_secret,
+)
+
+
+def check(evidence: Evidence) -> list[Violation]:
+    """Return every violation."""
+    return [
+        Violation(invariant.__name__.replace("_", " "), what, about)
+        for invariant in INVARIANTS
+        for what, about in invariant(evidence)
+    ]
+
+
+def _edited(evidence: Evidence) -> Iterator[tuple[str, str, list[Entry]]]:
+    """Yield our id, a field and the edits of it, of the people whom nobody merged or deleted."""
+    owner = {
+        (side, link.external_id): internal_id
+        for internal_id, sides in evidence.hubs().items()
+        for side, links in sides.items()
+        for link in links
+    }
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for entry in evidence.people.entries:
+        internal_id = owner.get((entry.side, entry.id))
+        if internal_id is not None and not _touched(evidence, internal_id):
+            found.setdefault((internal_id, entry.field), []).append(entry)
+    for (internal_id, field), entries in found.items():
+        yield internal_id, field, entries
+
+
+def _touched(evidence: Evidence, internal_id: str) -> bool:
+    positions = {side.connection_id: side.position for side in evidence.sides}
+    return any(
+        (positions[link.connection_id], link.external_id) in evidence.people.upset
+        for link in evidence.links
+        if link.internal_id == internal_id or link.merged_into
+    )
+
+
+def _held(evidence: Evidence, internal_id: str, field: str) -> list[tuple[str, str, Any]]:
+    held: list[tuple[str, str, Any]] = []
+    for position, links in evidence.hubs().get(internal_id, {}).items():
+        side = evidence.sides[position]
+        for link in links:
+            record = evidence.live.get((position, link.external_id))
+            if record is not None:
+                held.append((side.name, link.external_id, side.values(record).get(field)))
+    return held
+
+
+def _near(evidence: Evidence, one: Entry, other: Entry) -> bool:
+    return abs((one.at - other.at).total_seconds()) <= _LEEWAY_S
+
+
+def _others_near(evidence: Evidence, internal_id: str, duel: Entry) -> bool:
+    """Return whether somebody edited another field of that person at about the same time."""
+    owners = {
+        (side, link.external_id)
+        for side, links in evidence.hubs().get(internal_id, {}).items()
+        for link in links
+    }
+    window = 2 * evidence.world.poll_interval_s + 3600
+    return Counter(
+        abs((entry.at - duel.at).total_seconds()) < window
+        for entry in evidence.people.entries
+        if (entry.side, entry.id) in owners
+    )[True] > 2

@@ -1,0 +1,439 @@
+"""One world from the first sync to the last check."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import structlog
+
+from dovetail.app.load import Program, load_program, program_of
+from dovetail.core.clock import LoopClock
+from dovetail.core.log import configure_logging
+from dovetail.errors import DovetailError
+from dovetail.service.context import send
+from dovetail.service.declaration import Service
+from dovetail.simulator_sdk.base import Simulator
+from dovetail.simulator_sdk.fault import parse_fault
+from dovetail.simulator_sdk.sandbox import build_simulators
+from dovetail.testing.app import START, make_module
+from dovetail.testing.simulation.evidence import Evidence, read_app, read_webhooks
+from dovetail.testing.simulation.invariant import Violation, check
+from dovetail.testing.simulation.loop import SeededLoop
+from dovetail.testing.simulation.network import Network
+from dovetail.testing.simulation.people import People, Side
+from dovetail.testing.simulation.process import Process, outside, task_factory
+from dovetail.testing.simulation.program import crm_sync
+from dovetail.testing.simulation.shop import Shop, SimulatedOrder
+from dovetail.testing.simulation.trace import Trace
+from dovetail.testing.simulation.world import Crash, Edit, FaultSpan, StoreSpan, World
+
+_SETTLE_S = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What became of a world.
+
+    Attributes:
+        world: The world.
+        trace_hash: The same for every run of the same world.
+        events: How many events the trace has.
+        virtual_s: How much time passed in the world.
+        calls: Requests of the app to the platforms.
+        crashes: How often the process died.
+        violations: Broken promises; empty when all held.
+        last: The last events about what the first violation is about.
+    """
+
+    world: World
+    trace_hash: str
+    events: int
+    virtual_s: float
+    calls: int
+    crashes: int
+    violations: tuple[Violation, ...]
+    last: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every promise was kept."""
+        return not self.violations
+
+
+def simulate(world: World, program: Program | ModuleType | Path | None = None) -> Outcome:
+    """
+    Live through a world on virtual time and check every promise at its end.
+
+    Args:
+        world: What happens.
+        program: A module, its path, or a loaded program with one sync between `world.platforms`;
+            a sync of contacts when not given. A program decides itself on policies and intervals.
+
+    Raises:
+        ConfigError: The program cannot be loaded.
+    """
+    with _captured_log() as lines, asyncio.Runner(
+        loop_factory=lambda: _loop_of(world.seed)
+    ) as runner:
+        return runner.run(_Run(world, program, lines).live())
+
+
+def _loop_of(seed: int) -> SeededLoop:
+    loop = SeededLoop(seed)
+    loop.set_task_factory(task_factory)  # type: ignore[arg-type]
+    return loop
+
+
+@contextlib.contextmanager
+def _captured_log() -> Iterator[list[str]]:
+    """Log as the product does, into a list."""
+    before = structlog.get_config()
+    lines: list[str] = []
+
+    class Writer:
+        def msg(self, message: str) -> None:
+            lines.append(message)
+
+        log = debug = info = warning = error = critical = exception = msg
+
+    configure_logging("info", json_lines=True)
+    structlog.configure(logger_factory=lambda *_: Writer())
+    try:
+        yield lines
+    finally:
+        structlog.configure(**before)
+
+
+class _SkewedClock(LoopClock):
+    """A platform's clock, which is off by some seconds."""
+
+    def __init__(self, skew_s: float) -> None:
+        super().__init__(START + timedelta(seconds=skew_s))
+
+
+class _Run:
+    def __init__(self, world: World, program: Any, lines: list[str]) -> None:
+        self.world = world
+        self.clock = LoopClock(START)
+        self.trace = Trace(self.clock)
+        self.network = Network(self.trace, outside)
+        self.lines = lines
+        self.shop = Shop(self.clock, self._is_recorded)
+        self.simulators = self._build_simulators()
+        self.program = self._load(program)
+        self.life = 0
+        self.process = self._new_process(None)
+        self.people: People
+        self.sides: list[Side] = []
+        self.refusals: list[str] = []
+        self.changed = asyncio.Condition()
+        self._background: list[asyncio.Task[Any]] = []
+
+    async def live(self) -> Outcome:
+        world = self.world
+        self.clock.now()
+        for simulator in self.simulators:
+            simulator.clock.now()
+        await self._begin()
+        drivers = [
+            *(self._fault(span) for span in world.faults),
+            *(self._crash(crash) for crash in world.crashes),
+            *(self._store(span) for span in world.store),
+        ]
+        early = self.clock.monotonic()
+        self._background = [asyncio.create_task(driver) for driver in drivers]
+        await self.process.start()
+        self.people = People(self.sides, self.trace)
+        is_settled = await self._settle(1.0)
+        self.trace.add(f"first sync took {self.clock.monotonic() - early:.1f} s")
+        self._origin.set_result(self.clock.monotonic())
+        await self._edit()
+        await asyncio.gather(*self._background)
+        for simulator in self.simulators:
+            simulator.faults.replace([])
+        is_settled = await self._settle(2.1 * world.poll_interval_s + 120) and is_settled
+        evidence = await self._evidence(is_settled)
+        violations = tuple(check(evidence))
+        await self._end()
+        about = violations[0].about if violations else ()
+        return Outcome(
+            world=world,
+            trace_hash=self.trace.hash,
+            events=self.trace.size,
+            virtual_s=self.clock.monotonic(),
+            calls=self.network.calls,
+            crashes=self.life - 1,
+            violations=violations,
+            last=tuple(self.trace.about(about)) if violations else (),
+        )
+
+    # The beginning.
+
+    def _build_simulators(self) -> list[Simulator]:
+        world, built = self.world, []
+        for position, platform in enumerate(world.platforms):
+            skew = world.skew_s[position] if position < len(world.skew_s) else 0.0
+            (made,) = build_simulators(
+                (platform,),
+                clock=_SkewedClock(skew),
+                transport=self.network,
+                records=world.records,
+                seed=world.seed,
+            )
+            made.base_url = f"http://{platform}.test"
+            self.network.add(made.base_url, made.app)
+            built.append(made)
+        return built
+
+    def _load(self, given: Any) -> Program:
+        if isinstance(given, Path):
+            given = load_program(given)
+        elif isinstance(given, ModuleType):
+            given = program_of(given)
+        elif given is None:
+            given = program_of(make_module(crm_sync(self.world)))
+        beside = program_of(make_module(*self.shop.handlers()))
+        services: list[Service] = list(given.services)
+        return Program(
+            given.name, services, [*given.handlers, *beside.handlers], list(given.schedules)
+        )
+
+    def _new_process(self, image: bytes | None) -> Process:
+        self.life += 1
+        seed = f"{self.world.seed}/{self.life}"
+        made = Process(self.program, self.network, self.clock, seed, image)
+        return made
+
+    async def _begin(self) -> None:
+        self._origin: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        process = self.process
+        await process.open()
+        connections = process.app.connections
+        for simulator in self.simulators:
+            await process.run(
+                connections.add(
+                    platform=simulator.platform,
+                    business_id="default",
+                    secrets=simulator.credentials,
+                    base_url=simulator.base_url,
+                    webhook_secret=simulator.webhook_secret,
+                )
+            )
+        await process.run(process.app.refresh(schedules=False))
+        by_name = {simulator.platform: simulator for simulator in self.simulators}
+        for position, platform in enumerate(self.world.platforms):
+            route = next(
+                one for one in process.app.sync.plans.spokes() if one.at.platform == platform
+            )
+            self.sides.append(
+                Side(
+                    position,
+                    by_name[platform],
+                    route.at.connection_id,
+                    route.at.resource,
+                    dict(route.at.fields),
+                )
+            )
+
+    # What happens meanwhile.
+
+    async def _until(self, at_s: float) -> None:
+        """Wait for a moment after the first sync; a negative one is before it."""
+        if at_s >= 0:
+            at_s += await asyncio.shield(self._origin)
+            await self.clock.sleep(at_s - self.clock.monotonic())
+
+    async def _fault(self, span: FaultSpan) -> None:
+        await self._until(span.at_s)
+        simulator = self.simulators[span.side % len(self.simulators)]
+        fault = {"kind": span.kind, "probability": span.probability}
+        if span.seconds is not None:
+            fault["seconds"] = span.seconds
+        made = parse_fault(fault)
+        simulator.faults.faults.append(made)
+        self.trace.add(f"fault {span.kind} at {simulator.platform}")
+        await self.clock.sleep(span.length_s)
+        simulator.faults.faults = [one for one in simulator.faults.faults if one is not made]
+
+    async def _store(self, span: StoreSpan) -> None:
+        await self._until(span.at_s)
+        self.refusals.append(span.refusal)
+        self.process.refusal = span.refusal
+        self.trace.add(f"store is {span.refusal}")
+        await self.clock.sleep(span.length_s)
+        self.refusals.remove(span.refusal)
+        self.process.refusal = self.refusals[-1] if self.refusals else None
+
+    async def _crash(self, crash: Crash) -> None:
+        await self._until(crash.at_s)
+        while not self.process.is_alive:
+            await self.clock.sleep(1.0)
+        process = self.process
+        left, struck = crash.count, asyncio.Event()
+
+        def strike(what: str) -> None:
+            nonlocal left
+            if what == crash.after:
+                left -= 1
+                if left == 0:
+                    struck.set()
+
+        earlier = process.on_event
+
+        def both(what: str) -> None:
+            earlier(what)
+            strike(what)
+
+        process.on_event = both
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3600):
+                await struck.wait()
+        for _ in range(crash.turns):
+            await asyncio.sleep(0)
+        if process.is_alive:
+            await self._restart(process, crash.down_s)
+
+    async def _restart(self, process: Process, down_s: float) -> None:
+        self.trace.add("process dies")
+        await process.kill()
+        process.close()
+        await self.clock.sleep(down_s)
+        successor = self._new_process(process.image)
+        successor.image = process.image
+        await successor.open()
+        successor.refusal = self.refusals[-1] if self.refusals else None
+        self.process = successor
+        self.trace.add("process starts")
+        while successor.is_alive:
+            try:
+                await successor.start()
+            except DovetailError as error:
+                # Whoever supervises the process would start it again.
+                self.trace.add(f"start failed: {error.code}")
+                await self.clock.sleep(5.0)
+                if successor.is_alive and not isinstance(error, asyncio.CancelledError):
+                    await self._restart(successor, 5.0)
+                return
+            except asyncio.CancelledError:
+                return
+            return
+
+    async def _edit(self) -> None:
+        waiting = sorted(self.world.edits, key=lambda edit: edit.at_s)
+        while waiting:
+            edit = waiting.pop(0)
+            await self._until(max(edit.at_s, 0.0))
+            if edit.kind == "order":
+                await self._order(edit)
+                continue
+            follows = self.people.do(edit)
+            if follows is not None:
+                waiting = sorted([*waiting, follows], key=lambda one: one.at_s)
+
+    async def _order(self, edit: Edit) -> None:
+        process, number = self.process, f"N{edit.seed}"
+        if not process.is_alive:
+            return
+        self.shop.asked.add(number)
+
+        async def place() -> None:
+            async with process.app.session():
+                await send(SimulatedOrder.placed, number=number)
+
+        try:
+            await process.run(place())
+        except (DovetailError, asyncio.CancelledError) as error:
+            self.trace.add(f"order {number} failed: {type(error).__name__}")
+            return
+        self.shop.confirmed.add(number)
+        self.trace.add(f"order {number} placed")
+
+    def _is_recorded(self, delivery_id: int, name: str) -> bool:
+        writer = self.process.app.store._writer
+        if writer is None:
+            return False
+        raw: Any = writer.connection.dbapi_connection
+        found = raw.execute(
+            "SELECT count(*) FROM steps WHERE delivery_id = ? AND name = ?", (delivery_id, name)
+        ).fetchone()
+        return bool(found[0])
+
+    # The end.
+
+    async def _settle(self, least_s: float) -> bool:
+        """Wait at least that long, then until nothing is left to do; False after hours."""
+        await self.clock.sleep(least_s)
+        end = self.clock.monotonic() + _SETTLE_S
+        while self.clock.monotonic() < end:
+            process = self.process
+            if process.is_alive and process.app._opened:
+                try:
+                    status = await process.run(process.app.sync.status())
+                    counts = await process.run(process.app.status())
+                except (DovetailError, asyncio.CancelledError):
+                    await self.clock.sleep(5.0)
+                    continue
+                busy = counts["deliveries"].get("open", 0) + counts["deliveries"].get("scheduled", 0)
+                if status.spokes and status.is_settled and not busy and not self._webhooks_busy():
+                    return True
+            await self.clock.sleep(5.0)
+        return False
+
+    def _webhooks_busy(self) -> bool:
+        return any(
+            simulator.webhooks is not None and simulator.webhooks._tasks
+            for simulator in self.simulators
+        )
+
+    async def _evidence(self, is_settled: bool) -> Evidence:
+        evidence = Evidence(self.world, self.sides, self.people, self.shop, is_settled=is_settled)
+        evidence.calls = self.network.calls
+        before = self._times()
+        quiet = 2.5 * self.world.poll_interval_s
+        await self.clock.sleep(quiet)
+        evidence.quiet_calls = self.network.calls - evidence.calls
+        evidence.quiet_polls = 3 * len(self.sides)
+        after = self._times()
+        evidence.quiet_writes = [
+            f"{self.sides[side].name} {id}"
+            for (side, id), moment in after.items()
+            if before.get((side, id)) != moment
+        ]
+        process = self.process
+        await process.run(process.app.store.read(lambda tx: read_app(evidence, tx)))
+        connectors = {}
+        for side in self.sides:
+            connectors[side.connection_id] = await process.run(
+                process.app.connector(side.connection_id)
+            )
+            secrets = [*side.simulator.credentials.values(), side.simulator.webhook_secret]
+            evidence.secrets.update(one for one in secrets if len(one) >= 12)
+            for record in side.records():
+                evidence.live[side.position, record.id] = record
+        evidence.sent_webhooks = read_webhooks(self.network.sent_webhooks, connectors)
+        evidence.accepted_webhooks = read_webhooks(self.network.accepted_webhooks, connectors)
+        evidence.texts += self.lines
+        return evidence
+
+    def _times(self) -> dict[tuple[int, str], Any]:
+        return {
+            (side.position, record.id): record.modified_at
+            for side in self.sides
+            for record in side.simulator.table(side.resource).scan()
+        }
+
+    async def _end(self) -> None:
+        await self.process.kill()
+        self.process.close()
+        for simulator in self.simulators:
+            await simulator.close()
+        await self.network.close()

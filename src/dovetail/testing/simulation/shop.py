@@ -1,0 +1,84 @@
+"""A small program beside the sync whose effects can be counted: orders, parcels, receipts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from dovetail.core.clock import Clock
+from dovetail.model.entity import Entity
+from dovetail.model.event import EventName
+from dovetail.runtime.context import RunContext, current
+from dovetail.service.context import db, send, step
+from dovetail.service.handlers import on
+
+
+class SimulatedOrder(Entity):
+    """What a person orders."""
+
+    number: str = ""
+    placed = EventName()
+    shipped = EventName()
+
+
+class SimulatedShipment(Entity):
+    """What the handler of an order wrote."""
+
+    __emits__ = False
+    number: str = ""
+
+
+class SimulatedReceipt(Entity):
+    """What the handler of a shipped order wrote."""
+
+    __emits__ = False
+    number: str = ""
+
+
+class Shop:
+    """
+    The handlers, and the outside world that they act on.
+
+    Args:
+        clock: How long a parcel takes.
+        is_recorded: Whether a step of a delivery is in the database.
+    """
+
+    def __init__(self, clock: Clock, is_recorded: Callable[[int, str], bool]) -> None:
+        self.parcels: Counter[str] = Counter()
+        self.confirmed: set[str] = set()
+        self.asked: set[str] = set()
+        self.repeated: list[str] = []
+        self._clock = clock
+        self._is_recorded = is_recorded
+
+    async def send_parcel(self, number: str) -> str:
+        """Send a parcel: an effect that nobody can take back."""
+        self.parcels[number] += 1
+        context = current.get()
+        if isinstance(context, RunContext) and self._is_recorded(context.delivery_id, "parcel"):
+            self.repeated.append(number)
+        await self._clock.sleep(0.2)
+        return f"parcel {number}"
+
+    def handlers(self) -> tuple[Callable[..., Any], ...]:
+        """Return the handlers."""
+
+        @on(SimulatedOrder.placed)
+        async def ship_simulated(order: SimulatedOrder) -> None:
+            parcel = await step("parcel", self.send_parcel, order.number)
+            await db.create(SimulatedShipment, number=order.number)
+            await send(SimulatedOrder.shipped, number=order.number, id=order.id)
+            # A second look at the outside world, so that a run can end between two steps.
+            await step("look", self._look, parcel)
+
+        @on(SimulatedOrder.shipped)
+        async def receipt_simulated(order: SimulatedOrder) -> None:
+            await db.create(SimulatedReceipt, number=order.number)
+
+        return ship_simulated, receipt_simulated
+
+    async def _look(self, parcel: str) -> str:
+        await self._clock.sleep(0.1)
+        return parcel

@@ -1,0 +1,237 @@
+"""A world: everything that a simulation does, as plain values that can be printed and shrunk."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self
+
+EditKind = Literal["change", "duel", "bulk", "blank", "create", "twin", "merge", "delete", "order"]
+EDIT_KINDS: tuple[EditKind, ...] = (
+    "change",
+    "duel",
+    "bulk",
+    "blank",
+    "create",
+    "twin",
+    "merge",
+    "delete",
+    "order",
+)
+_WEIGHTS = (40, 8, 3, 8, 6, 3, 2, 3, 15)
+_CALL_FAULTS = (
+    "rate_limit",
+    "server_error",
+    "latency",
+    "cut_before",
+    "cut_after",
+    "truncate",
+    "html",
+    "expired_token",
+    "consistency_lag",
+)
+_WEBHOOK_FAULTS = ("webhook_lost", "webhook_duplicate", "webhook_reorder", "webhook_late")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """
+    One thing that a person does.
+
+    Attributes:
+        at_s: When, in seconds after the first sync.
+        kind: change and blank touch one field; duel edits one field on two sides within seconds;
+            bulk changes many records at one moment; twin creates one person on both sides; order
+            is an event for a handler.
+        side: Which platform, as a position in `World.platforms`.
+        seed: Which record, field and value.
+    """
+
+    at_s: float
+    kind: EditKind
+    side: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSpan:
+    """A fault of a platform (see `dovetail.simulator_sdk.fault`) for some time."""
+
+    at_s: float
+    length_s: float
+    side: int
+    kind: str
+    probability: float
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """
+    The process dies `turns` turns of the event loop after its `count`-th `after` from `at_s` on.
+
+    It is started again `down_s` seconds later.
+    """
+
+    at_s: float
+    after: Literal["commit", "call"]
+    count: int
+    turns: int
+    down_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSpan:
+    """The database refuses to commit for some time, as busy or full ones do."""
+
+    at_s: float
+    length_s: float
+    refusal: Literal["locked", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """
+    What a simulation is made of. Times are seconds after the first sync, virtual ones.
+
+    Attributes:
+        seed: Of ids, jitter, the order of tasks, and the people.
+        platforms: The sides.
+        records: People on each side at the beginning; a quarter of them on all sides.
+        duration_s: How long people edit.
+        poll_interval_s: How often the app looks for changes.
+        policy: Who wins a conflict.
+        deletes: What a delete does on the other sides.
+        skew_s: By position in `platforms`: how far its clock is off.
+        edits: What people do.
+        faults: What breaks at the platforms.
+        crashes: When the process dies.
+        store: When the database refuses.
+    """
+
+    seed: int = 0
+    platforms: tuple[str, ...] = ("hubspot", "salesforce")
+    records: int = 200
+    duration_s: float = 86_400.0
+    poll_interval_s: float = 600.0
+    policy: str = "last-write-wins"
+    deletes: str = "keep"
+    skew_s: tuple[float, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    faults: tuple[FaultSpan, ...] = ()
+    crashes: tuple[Crash, ...] = ()
+    store: tuple[StoreSpan, ...] = ()
+
+    @classmethod
+    def random(
+        cls,
+        seed: int,
+        *,
+        platforms: tuple[str, ...] = ("hubspot", "salesforce"),
+        records: int | None = None,
+        duration_s: float | None = None,
+    ) -> Self:
+        """
+        Draw a world; the same seed gives the same one.
+
+        Args:
+            seed: Of everything in it.
+            platforms: The sides.
+            records: People on each side; drawn when not given.
+            duration_s: How long people edit; drawn when not given.
+        """
+        rng = random.Random(f"world/{seed}")
+        size = rng.choice((5, 20, 60, 200)) if records is None else records
+        length = rng.choice((1_800.0, 14_400.0, 86_400.0)) if duration_s is None else duration_s
+        rough = rng.random() < 0.85
+        return cls(
+            seed=seed,
+            platforms=platforms,
+            records=size,
+            duration_s=length,
+            poll_interval_s=rng.choice((60.0, 300.0)) if length < 20_000 else 900.0,
+            policy=rng.choice(("last-write-wins",) * 3 + ("manual-review",)),
+            deletes=rng.choice(("keep", "propagate")),
+            skew_s=tuple(rng.choice((0.0, 0.0, -45.0, 20.0)) for _ in platforms),
+            edits=_draw_edits(rng, len(platforms), length, rng.choice((10, 30, 60))),
+            faults=_draw_faults(rng, len(platforms), length, rng.randrange(9)) if rough else (),
+            crashes=_draw_crashes(rng, length, rng.randrange(5)) if rough else (),
+            store=_draw_store(rng, length, rng.randrange(3)) if rough else (),
+        )
+
+    def __str__(self) -> str:
+        shown = {field.name: getattr(self, field.name) for field in fields(self)}
+        lines = [f"World(seed={self.seed}"]
+        for name, value in shown.items():
+            if name == "seed":
+                continue
+            lines.append(f"    {name}={_show(value)}")
+        return ",\n".join(lines) + ")"
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, tuple) and value and not isinstance(value[0], str | float):
+        return "(" + "".join(f"\n        {item!r}," for item in value) + ")"
+    return repr(value)
+
+
+def _draw_edits(rng: random.Random, sides: int, length: float, count: int) -> tuple[Edit, ...]:
+    # People work in bursts: half of the edits come close to another.
+    moments: list[float] = []
+    for _ in range(count):
+        near = moments and rng.random() < 0.5
+        moment = rng.choice(moments) + rng.uniform(0, 30) if near else rng.uniform(0, length)
+        moments.append(round(min(moment, length), 3))
+    return tuple(
+        Edit(
+            at_s=moment,
+            kind=rng.choices(EDIT_KINDS, _WEIGHTS)[0],
+            side=rng.randrange(sides),
+            seed=rng.getrandbits(32),
+        )
+        for moment in sorted(moments)
+    )
+
+
+def _draw_faults(
+    rng: random.Random, sides: int, length: float, count: int
+) -> tuple[FaultSpan, ...]:
+    spans = [
+        FaultSpan(
+            # Some are there from the beginning, during the first sync.
+            at_s=round(rng.uniform(-60, length) if rng.random() < 0.8 else -60.0, 1),
+            length_s=round(rng.choice((30.0, 300.0, 900.0)) * rng.uniform(0.5, 1.0), 1),
+            side=rng.randrange(sides),
+            kind=rng.choice(_CALL_FAULTS + _WEBHOOK_FAULTS * 2),
+            probability=rng.choice((0.1, 0.3, 0.7)),
+            seconds=rng.choice((None, 5.0, 20.0)),
+        )
+        for _ in range(count)
+    ]
+    return tuple(sorted(spans, key=lambda span: span.at_s))
+
+
+def _draw_crashes(rng: random.Random, length: float, count: int) -> tuple[Crash, ...]:
+    found = [
+        Crash(
+            at_s=round(rng.uniform(-60, length) if rng.random() < 0.7 else -60.0, 1),
+            after=rng.choice(("commit", "call")),
+            count=rng.randrange(1, 25),
+            turns=rng.randrange(12),
+            down_s=round(rng.choice((0.5, 5.0, 120.0)) * rng.uniform(0.5, 1.0), 1),
+        )
+        for _ in range(count)
+    ]
+    return tuple(sorted(found, key=lambda crash: crash.at_s))
+
+
+def _draw_store(rng: random.Random, length: float, count: int) -> tuple[StoreSpan, ...]:
+    found = [
+        StoreSpan(
+            at_s=round(rng.uniform(-30, length), 1),
+            length_s=round(rng.choice((2.0, 20.0, 90.0)) * rng.uniform(0.5, 1.0), 1),
+            refusal=rng.choice(("locked", "full")),
+        )
+        for _ in range(count)
+    ]
+    return tuple(sorted(found, key=lambda span: span.at_s))
