@@ -54,6 +54,7 @@ from dovetail.sync.engine import SyncEngine
 
 log = structlog.get_logger("dovetail.app")
 
+_SUBSCRIBE_S = 15.0
 _REFRESH_S = 5.0
 """How often a running app looks for connections that were made or changed meanwhile."""
 
@@ -281,6 +282,7 @@ class App:
                     business_id=draft.business_id,
                     key=draft.key,
                     payload=draft.payload,
+                    repeats=True,
                 )
             )
         return made
@@ -327,9 +329,12 @@ class App:
                 continue
             url = self.webhook_url(connector.platform, connection_id)
             try:
-                done = await connector.subscribe(url, fields)
-            except DovetailError as error:
-                log.warning("not_subscribed", platform=connector.platform, reason=error.message)
+                # Bounded: an account that is out of quota would let everything else wait.
+                async with asyncio.timeout(_SUBSCRIBE_S):
+                    done = await connector.subscribe(url, fields)
+            except (DovetailError, TimeoutError) as error:
+                reason = str(error) or f"no answer in {_SUBSCRIBE_S:.0f} s"
+                log.warning("not_subscribed", platform=connector.platform, reason=reason)
                 continue
             self._subscribed.add(connection_id)
             if not done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ log = structlog.get_logger("dovetail.plans")
 
 _MOMENT = datetime(2020, 1, 1, tzinfo=UTC)
 """Part of the derived ids of integrations, which depend on nothing but service and tenant."""
+_ANSWER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +154,14 @@ class Planner:
     ) -> list[str]:
         key = (connection_id, resource.name)
         if key not in self._known:
+            # The platform is down, busy or out of quota (for hours, perhaps): the others must not
+            # wait for it, so the mapping is taken at its word until it answers.
             try:
-                self._known[key] = await connector.known_fields(resource)
-            except ConnectorError as error:
-                # The platform is down or busy; the mapping is taken at its word until it answers.
-                log.warning("fields_unknown", platform=connector.platform, error=error.message)
+                async with asyncio.timeout(_ANSWER_S):
+                    self._known[key] = await connector.known_fields(resource)
+            except (ConnectorError, TimeoutError) as error:
+                reason = str(error) or f"no answer in {_ANSWER_S:.0f} s"
+                log.warning("fields_unknown", platform=connector.platform, error=reason)
                 return []
         known = self._known[key]
         return [] if known is None else [name for name in fields if name not in known]

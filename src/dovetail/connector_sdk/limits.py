@@ -151,6 +151,17 @@ class MemoryBudgetStore:
 class _AccountState(msgspec.Struct):
     windows: dict[str, WindowState] = {}
     paused_until: float = 0.0
+    paused_at: float = 0.0
+
+    def pause(self, now: float, seconds: float) -> None:
+        if seconds > self.pause_left(now):
+            self.paused_at, self.paused_until = now, now + seconds
+
+    def pause_left(self, now: float) -> float:
+        if now < self.paused_at:
+            # The clock was set back: the pause is as long as it was, not until that hour returns.
+            self.paused_at, self.paused_until = now, now + self.paused_until - self.paused_at
+        return self.paused_until - now
 
     def window(self, limit: RateLimit) -> WindowState:
         return self.windows.setdefault(limit.name, WindowState())
@@ -217,12 +228,8 @@ class StoredBudget:
 
     async def pause(self, seconds: float | None) -> None:
         """Let no call of the account leave before then; a longer pause stays."""
-        until = self._now() + (_PAUSE_WITHOUT_ADVICE_S if seconds is None else seconds)
-
-        def change(state: _AccountState) -> None:
-            state.paused_until = max(state.paused_until, until)
-
-        await self._update(change)
+        length = _PAUSE_WITHOUT_ADVICE_S if seconds is None else seconds
+        await self._update(lambda state: state.pause(self._now(), length))
 
     def _take(self, state: _AccountState, limits: Sequence[RateLimit]) -> float:
         now = self._now()
@@ -230,7 +237,7 @@ class StoredBudget:
             delay(state.window(limit), self._sizes[limit.name], limit.per_s, now)
             for limit in limits
         ]
-        wait = max([state.paused_until - now, *waits])
+        wait = max([state.pause_left(now), *waits])
         if wait > 0:
             return max(wait, _SHORTEST_WAIT_S)
         for limit in limits:

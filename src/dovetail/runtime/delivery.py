@@ -30,3 +30,13 @@ class Delivery(msgspec.Struct, kw_only=True):
     def lane(self) -> tuple[str, str, str]:
         """What is processed one at a time and in order: a handler, a tenant and a key."""
         return (self.handler, self.event.business_id, self.event.key)
+
+    def wait_s(self, now: int) -> float:
+        """
+        Return how long it still has to wait: what is left of the wait after its last failure.
+
+        Never more than that wait, even if the clock was set back meanwhile.
+        """
+        left = self.due_at - now
+        whole = self.due_at - self.history[-1]["at"] if self.history else 0
+        return max(min(left, whole), 0) / 1_000_000

@@ -136,10 +136,13 @@ class Dispatcher:
             self._make_ready(lane)
 
     def _make_ready(self, lane: Lane) -> None:
-        wait_s = (lane.waiting[0].due_at - to_micros(self._clock.now())) / 1_000_000
+        wait_s = lane.waiting[0].wait_s(to_micros(self._clock.now()))
         if wait_s > 0:
             self._later(wait_s, lambda: self._due_lane(lane))
             return
+        self._add_to_group(lane)
+
+    def _add_to_group(self, lane: Lane) -> None:
         key = (lane.spec.name, lane.group)
         group = self._groups.get(key)
         if group is None:
@@ -148,8 +151,9 @@ class Dispatcher:
         self._ready[key] = group
 
     def _due_lane(self, lane: Lane) -> None:
+        # Waited out, whatever the wall clock shows by now.
         if not lane.running and lane.waiting:
-            self._make_ready(lane)
+            self._add_to_group(lane)
             self._pump()
 
     def _later(self, wait_s: float, call: Callable[[], None]) -> None:

@@ -1,7 +1,8 @@
 """
 Schedules: ticks are events with deterministic ids, so a tick happens once whoever sends it.
 
-A tick that was missed while nothing ran is sent once at the next start, not once per miss.
+A tick that was missed while nothing ran is sent once at the next start, not once per miss. When
+the clock is set back, a tick that has been is not sent again, unless the schedule asks for it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -30,6 +31,8 @@ log = structlog.get_logger("dovetail.schedule")
 
 # Long waits are cut into pieces, so that a changed system clock is noticed within a minute.
 _LONGEST_WAIT_S = 60.0
+# A clock that steps back by more than this was wrong before; by less, it is being kept right.
+_SET_BACK = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,8 @@ class Schedule:
         event_type: The type of the events it sends; their key is `name` unless `key` is given.
         timetable: When it is due.
         payload: Goes into each tick, beside ``due_at``.
+        repeats: What it starts may be done twice but must go on: when the clock is set back, the
+            ticks of the hours that come again are sent again.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Schedule:
     business_id: str = ""
     key: str | None = None
     payload: dict[str, Any] = field(default_factory=dict)
+    repeats: bool = False
 
 
 class Scheduler:
@@ -82,10 +88,15 @@ class Scheduler:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, item: Schedule) -> None:
-        last = await self._insist(lambda: self._store.read(lambda tx: _last_due(tx, item.name)))
-        due = item.timetable.next_after(last if last is not None else self._clock.now())
+        newest = await self._insist(lambda: self._store.read(lambda tx: _last_due(tx, item.name)))
+        seen = newest or self._clock.now()
+        due = item.timetable.next_after(seen)
         while True:
             now = self._clock.now()
+            if seen - now > _SET_BACK:
+                log.warning("clock_set_back", schedule=item.name, was=seen.isoformat())
+                due = item.timetable.next_after(now)
+            seen = now
             if due > now:
                 wait_s = min((due - now).total_seconds(), _LONGEST_WAIT_S)
                 await self._clock.sleep(wait_s)
@@ -93,12 +104,16 @@ class Scheduler:
             latest = due
             while (following := item.timetable.next_after(latest)) <= now:
                 latest = following
-            await self._insist(partial(self._tick, item, latest))
+            await self._insist(partial(self._tick, item, latest, newest))
+            newest = max(latest, newest or latest)
             due = item.timetable.next_after(latest)
 
-    async def _tick(self, item: Schedule, due: datetime) -> None:
+    async def _tick(self, item: Schedule, due: datetime, newest: datetime | None) -> None:
+        parts = ["tick", item.name]
+        if item.repeats and newest is not None and due <= newest:
+            parts.append(f"before {newest.isoformat()}")
         draft = EventDraft(
-            id=derive_id(due, "tick", item.name),
+            id=derive_id(due, *parts),
             type=item.event_type,
             key=item.key or item.name,
             payload={**item.payload, "due_at": due.isoformat()},
@@ -106,7 +121,8 @@ class Scheduler:
             source=f"schedule:{item.name}",
             occurred_at=due,
         )
-        await self._store.write(lambda tx: _send_tick(tx, self._log, draft, item.name, due))
+        last = max(due, newest or due)
+        await self._store.write(lambda tx: _send_tick(tx, self._log, draft, item.name, last))
 
     async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
         while True:
@@ -122,9 +138,9 @@ def _last_due(tx: Tx, name: str) -> datetime | None:
     return from_micros(found) if found is not None else None
 
 
-def _send_tick(tx: Tx, log: EventLog, draft: EventDraft, name: str, due: datetime) -> None:
+def _send_tick(tx: Tx, log: EventLog, draft: EventDraft, name: str, last: datetime) -> None:
     log.append(tx, [draft])
-    statement = tx.insert(schedules).values(name=name, last_due_at=to_micros(due))
+    statement = tx.insert(schedules).values(name=name, last_due_at=to_micros(last))
     tx.run(
         statement.on_conflict_do_update(
             index_elements=["name"], set_={"last_due_at": statement.excluded.last_due_at}
