@@ -9,10 +9,10 @@ DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo.py"
 
 def test_the_demo_ends_in_agreement():
     done = subprocess.run(
-        [sys.executable, DEMO, "--records", "260"],
+        [sys.executable, DEMO, "--records", "260", "--within", "150"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 
