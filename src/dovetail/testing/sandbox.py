@@ -19,11 +19,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dovetail.app.app import App
 from dovetail.app.load import Program, program_of
 from dovetail.core import json
+from dovetail.core.ports import Ports
 from dovetail.core.settings import Settings
 from dovetail.core.transport import HttpRequest
 from dovetail.service.declaration import Service
@@ -98,6 +99,25 @@ class SandboxedApp:
         await self.app.ports.clock.sleep(seconds)
         await self.app.runtime.wait_idle()
 
+    async def restart(self) -> None:
+        """Stop the app and start another on the same database, which must be a file."""
+        assert not self.app.store.in_memory, "restart() needs sandboxed_app(database=…)"
+        ports = self.app.ports
+        await self.app.stop()
+        self.app = App(self.app.program, settings=self.app.settings, ports=ports)
+        await self.app.open()
+        self.transport.add(APP_URL, self.app.asgi())
+        await self.app.start(serve=False)
+
+    async def add_tenant(self, business_id: str, *, records: int = 20, seed: int = 2) -> Self:
+        """Connect another tenant to platforms of its own; what is returned sees those."""
+        ports = self.app.ports
+        made = _simulate(ports, self.transport, tuple(self.simulators), business_id, records, seed)
+        await _connect(self.app, made, business_id)
+        await self.app.refresh()
+        await self.app.subscribe()
+        return type(self)(self.app, made, self.transport)
+
 
 @asynccontextmanager
 async def sandboxed_app(
@@ -108,6 +128,7 @@ async def sandboxed_app(
     business_id: str = DEFAULT_TENANT,
     database: Path = IN_MEMORY,
     webhooks: bool = True,
+    faults: Mapping[str, Sequence[dict[str, Any]]] | None = None,
 ) -> AsyncIterator[SandboxedApp]:
     """
     Run services and handlers against simulators, connected and after their first sync.
@@ -120,37 +141,57 @@ async def sandboxed_app(
         business_id: The tenant.
         database: A file, to look at afterwards; in memory when not given.
         webhooks: Whether platforms are asked to send webhooks.
+        faults: By platform, what goes wrong from the first sync on, until `faults` says otherwise.
     """
     transport = AsgiTransport({})
     ports = seeded_ports(seed, transport, START)
-    simulators = build_simulators(
-        tuple(platforms), clock=ports.clock, transport=transport, records=records, seed=seed
-    )
-    for simulator in simulators:
-        simulator.base_url = f"http://{simulator.platform}.test"
-        transport.add(simulator.base_url, simulator.app)
+    simulators = _simulate(ports, transport, tuple(platforms), business_id, records, seed)
     first = members[0] if members else None
     program = first if isinstance(first, Program) else program_of(make_module(*members))  # type: ignore[arg-type]
     settings = Settings(database=database, public_url=APP_URL, shutdown_s=5)
     app = App(program, settings=settings, ports=ports)
+    world: SandboxedApp | None = None
     try:
         await app.open()
-        for simulator in simulators:
-            await app.connections.add(
-                platform=simulator.platform,
-                business_id=business_id,
-                secrets=simulator.credentials,
-                base_url=simulator.base_url,
-                webhook_secret=simulator.webhook_secret,
-            )
+        await _connect(app, simulators, business_id)
+        world = SandboxedApp(app, simulators, transport)
+        for platform, described in (faults or {}).items():
+            await world.faults(platform, *described)
         transport.add(APP_URL, app.asgi())
         await app.start(serve=False)
         if webhooks:
             await app.subscribe()
-        world = SandboxedApp(app, {one.platform: one for one in simulators}, transport)
         await world.settle(30.0)
         yield world
     finally:
-        await app.stop()
-        for simulator in simulators:
+        await (app if world is None else world.app).stop()
+        for simulator in simulators.values():
             await simulator.close()
+
+
+def _simulate(
+    ports: Ports,
+    transport: AsgiTransport,
+    platforms: Sequence[str],
+    business_id: str,
+    records: int,
+    seed: int,
+) -> dict[str, Simulator]:
+    made = build_simulators(
+        platforms, clock=ports.clock, transport=transport, records=records, seed=seed
+    )
+    for simulator in made:
+        simulator.base_url = f"http://{simulator.platform}.{business_id}.test"
+        transport.add(simulator.base_url, simulator.app)
+    return {simulator.platform: simulator for simulator in made}
+
+
+async def _connect(app: App, simulators: Mapping[str, Simulator], business_id: str) -> None:
+    for simulator in simulators.values():
+        await app.connections.add(
+            platform=simulator.platform,
+            business_id=business_id,
+            secrets=simulator.credentials,
+            base_url=simulator.base_url,
+            webhook_secret=simulator.webhook_secret,
+        )
