@@ -16,6 +16,7 @@ from dovetail.connector_sdk.limits import (
 from dovetail.connector_sdk.spec import RateLimit
 from dovetail.core import json
 from dovetail.core.clock import LoopClock
+from dovetail.errors import RateLimitedError
 
 START = 1_772_355_600.0
 
@@ -177,3 +178,16 @@ async def test_headers_that_tell_of_others_slow_us_down():
     times = [at for _, at in await times_of(budget, ["/a"] * 2)]
 
     assert times[1] - times[0] > 9
+
+
+async def test_a_caller_does_not_hold_its_place_for_a_day():
+    clock = LoopClock()
+    limits = (RateLimit("daily", 2, per_s=86_400),)
+    budget = StoredBudget(store=MemoryBudgetStore(), account="a:1", limits=limits, clock=clock)
+    await budget.acquire("/x")
+    await budget.acquire("/x")
+
+    with pytest.raises(RateLimitedError) as caught:
+        await budget.acquire("/x")
+
+    assert 80_000 < caught.value.retry_after_s < 95_000

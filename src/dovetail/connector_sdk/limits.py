@@ -18,6 +18,7 @@ import msgspec
 from dovetail.connector_sdk.spec import RateLimit
 from dovetail.core import json
 from dovetail.core.clock import Clock
+from dovetail.errors import RateLimitedError
 
 T = TypeVar("T")
 
@@ -25,6 +26,8 @@ _PARTS = 20
 # Waking a moment late costs nothing; waking early by a rounding error would spin.
 _SHORTEST_WAIT_S = 0.001
 _PAUSE_WITHOUT_ADVICE_S = 1.0
+# Longer than any short window's wait; beyond it the caller gives its place to others.
+_LONGEST_WAIT_S = 60.0
 
 
 class WindowState(msgspec.Struct):
@@ -202,13 +205,25 @@ class StoredBudget:
         self._left: dict[str, int] = {}
 
     async def acquire(self, path: str) -> None:
-        """Wait until every limit of *path* has room, and take one call from each."""
+        """
+        Wait until every limit of *path* has room, and take one call from each.
+
+        Raises:
+            RateLimitedError: That takes longer than a caller should hold its place (a day's quota
+                is used up); come back after `retry_after_s`.
+        """
         limits = [limit for limit in self._limits if fnmatchcase(path, limit.path)]
         # One queue per set of limits: a search that waits for its slow limit must not hold up
         # calls that the limit does not concern.
         queue = self._queues.setdefault(tuple(limit.name for limit in limits), asyncio.Lock())
         async with queue:
             while (wait := await self._update(lambda state: self._take(state, limits))) > 0:
+                if wait > _LONGEST_WAIT_S:
+                    raise RateLimitedError(
+                        f"The quota of {self._account} is used up for {wait:,.0f} s. The work "
+                        "waits and goes on by itself.",
+                        retry_after_s=wait,
+                    )
                 await self._clock.sleep(wait)
 
     async def observe(self, path: str, status: int, headers: Mapping[str, str]) -> None:
