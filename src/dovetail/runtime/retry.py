@@ -51,7 +51,8 @@ class Retry:
 
     def wait_s(self, error: BaseException, attempt: int, rng: random.Random) -> float:
         """Return the seconds to wait after *attempt* failed tries."""
-        spread = rng.random() * min(self.max_s, self.base_s * 2.0**attempt)
+        # Beyond 2**64 the wait is `max_s` for any base; beyond 2**1024 floats overflow.
+        spread = rng.random() * min(self.max_s, self.base_s * 2.0 ** min(attempt, 64))
         if isinstance(error, RateLimitedError) and error.retry_after_s is not None:
             return error.retry_after_s + min(spread, error.retry_after_s * 0.1 + 0.5)
         if isinstance(error, VersionConflictError) and attempt <= 2:

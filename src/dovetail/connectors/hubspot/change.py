@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,7 @@ from dovetail.connectors.hubspot.contact import (
     record_of,
 )
 from dovetail.connectors.hubspot.fetch import Item, batch_read
+from dovetail.core import json
 
 _LIST_LIMIT = 100
 _SEARCH_LIMIT = 200
@@ -65,7 +67,7 @@ async def _scan(api: Api, resource: Resource, fields: Sequence[str], cursor: Cur
     )
     items = await _complete(api, resource, fields, reply.json["results"])
     since = cursor["started"] - _lag(resource)
-    seen = _remember(cursor["seen"], items, since)
+    seen = _remember(cursor["seen"], _versions(items, fields), since)
     after = _next(reply.json)
     if after is None:
         changed = {"phase": "delta", "since": since, "after": None, "seen": seen}
@@ -88,7 +90,8 @@ async def _changes(api: Api, resource: Resource, fields: Sequence[str], cursor: 
     )
     found: list[Item] = reply.json["results"]
     known = cursor["seen"]
-    fresh = [item for item in found if known.get(str(item["id"])) != _modified(item)]
+    versions = _versions(found, fields)
+    fresh = [item for item in found if known.get(str(item["id"])) != versions[str(item["id"])]]
     items = await _complete(api, resource, fields, fresh)
     last = max((_modified(item) for item in found), default=since)
     moved = {**cursor, "watermark": max(cursor["watermark"], last), "after": None}
@@ -100,22 +103,26 @@ async def _changes(api: Api, resource: Resource, fields: Sequence[str], cursor: 
     elif after is not None:
         moved["since"] = since + 1
     else:
-        return _end_round(resource, fields, items, found, moved)
+        return _end_round(resource, fields, items, versions, moved)
     # What a later page, or the next round, may show again: this very time, and the overlap.
     overlap = cursor["started"] - _CLOCK_MARGIN_MS - _lag(resource)
-    seen = _remember(known, found, min(last, overlap))
+    seen = _remember(known, versions, min(last, overlap))
     return _page(items, fields, {**moved, "seen": seen}, more=True)
 
 
 def _end_round(
-    resource: Resource, fields: Sequence[str], items: list[Item], found: list[Item], cursor: Cursor
+    resource: Resource,
+    fields: Sequence[str],
+    items: list[Item],
+    versions: dict[str, str],
+    cursor: Cursor,
 ) -> Page:
     # What was written up to one lag before the round began was visible to all of it. In a quiet
     # account the start moves on with the clock, so that an old crowd is not re-read for ever.
     started = cursor.pop("started")
     quiet = started - _CLOCK_MARGIN_MS
     since = min(started, max(cursor["watermark"], quiet)) - _lag(resource)
-    seen = _remember(cursor["seen"], found, since)
+    seen = _remember(cursor["seen"], versions, since)
     return _page(items, fields, {**cursor, "since": since, "seen": seen}, more=False)
 
 
@@ -154,10 +161,21 @@ def _page(items: list[Item], fields: Sequence[str], cursor: Cursor, *, more: boo
     return Page(records=records + merged, cursor=cursor, more=more)
 
 
-def _remember(seen: dict[str, int], items: Iterable[Item], since: int) -> dict[str, int]:
-    both = seen | {str(item["id"]): _modified(item) for item in items}
-    kept = sorted((at, id) for id, at in both.items() if at >= since)
-    return {id: at for at, id in kept[-_SEEN_LIMIT:]}
+def _remember(seen: dict[str, str], versions: dict[str, str], since: int) -> dict[str, str]:
+    both = seen | versions
+    dated = sorted((int(str(version).split()[0]), id) for id, version in both.items())
+    return {id: both[id] for at, id in dated[-_SEEN_LIMIT:] if at >= since}
+
+
+def _versions(items: Iterable[Item], fields: Sequence[str]) -> dict[str, str]:
+    # With the content, because an edit in the very millisecond of a reading keeps the time.
+    found: dict[str, str] = {}
+    for item in items:
+        properties = item.get("properties") or {}
+        told = json.canonical([properties.get(name) for name in _told(fields)])
+        content = hashlib.blake2b(told, digest_size=6).hexdigest()
+        found[str(item["id"])] = f"{_modified(item)} {content}"
+    return found
 
 
 def _told(fields: Sequence[str]) -> list[str]:
