@@ -18,7 +18,7 @@ from dovetail.testing.asgi import AsgiTransport
 from dovetail.testing.loop import run
 
 EXAMPLES = settings(
-    max_examples=int(os.environ.get("DOVETAIL_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("DOVETAIL_EXAMPLES", "25")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
