@@ -32,7 +32,9 @@ _MOST = 200
 
 # A body that was cut or replaced on its way is not the platform's last word: reading again, within
 # the bounded attempts, is harmless.
-_RETRY = Retry(attempts=12, base_s=1.0, max_s=300.0, on=(MalformedResponseError,))
+# What is not brought into agreement stays apart until somebody looks, and a platform may be away
+# for days: ten to twenty tries an hour, and only of errors that pass by themselves.
+_RETRY = Retry(attempts=2_000, base_s=1.0, max_s=300.0, on=(MalformedResponseError,))
 
 
 @dataclass(frozen=True, slots=True)

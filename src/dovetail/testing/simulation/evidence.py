@@ -33,6 +33,7 @@ class Unfinished:
     status: int
     key: str
     error: str
+    id: int = 0
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class Evidence:
 
     Attributes:
         links: Every link of the app.
+        given_up: What was a dead letter before a person replayed it.
         live: (side, id) -> record, of the records that are there.
         quiet_writes: Records that were changed after everybody had stopped.
         quiet_calls: Calls of the app in that time.
@@ -55,6 +57,7 @@ class Evidence:
     conflicts: list[SyncConflict] = field(default_factory=list)
     errors: list[SyncError] = field(default_factory=list)
     unfinished: list[Unfinished] = field(default_factory=list)
+    given_up: list[Unfinished] = field(default_factory=list)
     webhook_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     sent_webhooks: set[tuple[str, str]] = field(default_factory=set)
     accepted_webhooks: set[tuple[str, str]] = field(default_factory=set)
@@ -78,6 +81,15 @@ class Evidence:
                 sides = found.setdefault(link.internal_id, {})
                 sides.setdefault(positions[link.connection_id], []).append(link)
         return found
+
+    def is_deaf(self, side: int) -> bool:
+        """Return whether webhooks of a side were lost for good: it may tell of deletes only so."""
+        sender = self.sides[side].simulator.webhooks
+        lost = any(
+            span.kind == "webhook_lost" and span.side % len(self.sides) == side
+            for span in self.world.faults
+        )
+        return lost or (sender is not None and sender.given_up > 0)
 
     def frozen(self, internal_id: str) -> set[str]:
         """Return the fields of a record of ours that wait for a person or were refused."""
@@ -103,15 +115,8 @@ def read_app(evidence: Evidence, tx: Tx) -> None:
                 evidence.shipments[json.decode(row.data)["number"]] += 1
             case "simulated_receipt":
                 evidence.receipts[json.decode(row.data)["number"]] += 1
-    open_ones = (
-        sa.select(deliveries, events.c.key)
-        .join(events, events.c.seq == deliveries.c.event_seq)
-        .where(deliveries.c.status != DONE)
-    )
-    for row in tx.rows(open_ones):
-        error = (row.error or b"").decode(errors="replace")
-        if not row.handler.startswith("sync.poll"):
-            evidence.unfinished.append(Unfinished(row.handler, row.status, row.key, error))
+    unfinished = read_unfinished(tx)
+    evidence.unfinished = [one for one in unfinished if one.handler != "sync.poll"]
     with_errors = sa.select(deliveries.c.error, deliveries.c.history)
     for row in tx.rows(with_errors.where(deliveries.c.error.is_not(None))):
         evidence.texts += [
@@ -121,6 +126,21 @@ def read_app(evidence: Evidence, tx: Tx) -> None:
     for row in tx.rows(from_webhooks.where(events.c.source.like("webhook:%"))):
         payload = json.decode(row.payload)
         evidence.webhook_rows[row.key, _fact(payload["detail"], payload["kind"])] += 1
+
+
+def read_unfinished(tx: Tx) -> list[Unfinished]:
+    """Return the deliveries that are not done."""
+    query = (
+        sa.select(deliveries, events.c.key)
+        .join(events, events.c.seq == deliveries.c.event_seq)
+        .where(deliveries.c.status != DONE)
+    )
+    return [
+        Unfinished(
+            row.handler, row.status, row.key, (row.error or b"").decode(errors="replace"), row.id
+        )
+        for row in tx.rows(query)
+    ]
 
 
 def read_webhooks(requests: Sequence[HttpRequest], connectors: dict[str, Any]) -> set[Any]:

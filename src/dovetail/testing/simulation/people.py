@@ -48,13 +48,18 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A person gave one field of one record a value; `at` is by the platform's own clock."""
+    """
+    A person gave one field of one record a value.
+
+    `at` is by the platform's own clock, `true_s` by the clock of the world.
+    """
 
     side: int
     id: str
     field: str
     value: Any
     at: datetime
+    true_s: float
     duel: int | None = None
 
 
@@ -187,7 +192,8 @@ class People:
         simulator.update_record(
             side.resource, id, {side.their(field): value}, source=simulator.ui_source
         )
-        self.entries.append(Entry(side.position, id, field, value, simulator.now(), duel))
+        moment, true_s = simulator.now(), simulator.clock.monotonic()
+        self.entries.append(Entry(side.position, id, field, value, moment, true_s, duel))
         self._trace.add(f"person at {side.name} sets {id} {field}={value!r}")
 
 

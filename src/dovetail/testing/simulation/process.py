@@ -35,6 +35,10 @@ PUBLIC_URL = "http://dovetail.test"
 _owner: contextvars.ContextVar[Process | None] = contextvars.ContextVar("owner", default=None)
 
 
+class KilledError(Exception):
+    """The process died before it could answer."""
+
+
 class Process:
     """
     One life of an app.
@@ -70,11 +74,18 @@ class Process:
         self.app = App(program, settings=settings, ports=ports)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something as this process; raises CancelledError when it is killed meanwhile."""
+        """
+        Do something as this process.
+
+        Raises:
+            KilledError: It was killed meanwhile.
+        """
         context = contextvars.copy_context()
         context.run(_owner.set, self)
         task = asyncio.get_running_loop().create_task(work, context=context)
         await asyncio.wait({task})
+        if task.cancelled():
+            raise KilledError
         return task.result()
 
     async def start(self) -> None:
@@ -100,6 +111,15 @@ class Process:
             return transact(body)
 
         group._transact = guarded
+        close = self.app.store.close
+
+        async def keep() -> None:
+            await group.close()
+            self._take_image()
+            await close()
+
+        # An app that cannot start closes its store, which here would take the database with it.
+        self.app.store.close = keep  # type: ignore[method-assign]
 
     def own(self, task: asyncio.Task[Any]) -> None:
         """Count a task as one of this process."""
@@ -121,6 +141,9 @@ class Process:
         """Take the image of what is committed; nothing that follows reaches it."""
         self.is_alive = False
         self._network.drop(PUBLIC_URL)
+        self._take_image()
+
+    def _take_image(self) -> None:
         writer = self.app.store._writer
         if writer is not None:
             raw: Any = writer.connection.dbapi_connection

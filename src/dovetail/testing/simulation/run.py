@@ -18,18 +18,25 @@ from dovetail.app.load import Program, load_program, program_of
 from dovetail.core.clock import LoopClock
 from dovetail.core.log import configure_logging
 from dovetail.errors import DovetailError
+from dovetail.runtime.store.schema import DEAD
 from dovetail.service.context import send
 from dovetail.service.declaration import Service
 from dovetail.simulator_sdk.base import Simulator
 from dovetail.simulator_sdk.fault import parse_fault
 from dovetail.simulator_sdk.sandbox import build_simulators
 from dovetail.testing.app import START, make_module
-from dovetail.testing.simulation.evidence import Evidence, read_app, read_webhooks
+from dovetail.testing.simulation.evidence import (
+    Evidence,
+    Unfinished,
+    read_app,
+    read_unfinished,
+    read_webhooks,
+)
 from dovetail.testing.simulation.invariant import Violation, check
 from dovetail.testing.simulation.loop import SeededLoop
 from dovetail.testing.simulation.network import Network
 from dovetail.testing.simulation.people import People, Side
-from dovetail.testing.simulation.process import Process, outside, task_factory
+from dovetail.testing.simulation.process import KilledError, Process, outside, task_factory
 from dovetail.testing.simulation.program import crm_sync
 from dovetail.testing.simulation.shop import Shop, SimulatedOrder
 from dovetail.testing.simulation.trace import Trace
@@ -151,8 +158,8 @@ class _Run:
         ]
         early = self.clock.monotonic()
         self._background = [asyncio.create_task(driver) for driver in drivers]
-        await self.process.start()
         self.people = People(self.sides, self.trace)
+        await self._start(self.process)
         is_settled = await self._settle(1.0)
         self.trace.add(f"first sync took {self.clock.monotonic() - early:.1f} s")
         self._origin.set_result(self.clock.monotonic())
@@ -160,8 +167,13 @@ class _Run:
         await asyncio.gather(*self._background)
         for simulator in self.simulators:
             simulator.faults.replace([])
-        is_settled = await self._settle(2.1 * world.poll_interval_s + 120) and is_settled
+        least_s = 2.1 * world.poll_interval_s + 120
+        is_settled = await self._settle(least_s) and is_settled
+        given_up = await self._replay()
+        if given_up:
+            is_settled = await self._settle(least_s) and is_settled
         evidence = await self._evidence(is_settled)
+        evidence.given_up = given_up
         violations = tuple(check(evidence))
         await self._end()
         about = violations[0].about if violations else ()
@@ -312,20 +324,19 @@ class _Run:
         await successor.open()
         successor.refusal = self.refusals[-1] if self.refusals else None
         self.process = successor
+        await self._start(successor)
+
+    async def _start(self, process: Process) -> None:
         self.trace.add("process starts")
-        while successor.is_alive:
-            try:
-                await successor.start()
-            except DovetailError as error:
-                # Whoever supervises the process would start it again.
-                self.trace.add(f"start failed: {error.code}")
-                await self.clock.sleep(5.0)
-                if successor.is_alive and not isinstance(error, asyncio.CancelledError):
-                    await self._restart(successor, 5.0)
-                return
-            except asyncio.CancelledError:
-                return
-            return
+        try:
+            await process.start()
+        except DovetailError as error:
+            # Whoever supervises the process starts it again.
+            self.trace.add(f"start failed: {error.code}")
+            if process.is_alive:
+                await self._restart(process, 5.0)
+        except KilledError:
+            self.trace.add("process died while it started")
 
     async def _edit(self) -> None:
         waiting = sorted(self.world.edits, key=lambda edit: edit.at_s)
@@ -351,7 +362,7 @@ class _Run:
 
         try:
             await process.run(place())
-        except (DovetailError, asyncio.CancelledError) as error:
+        except (DovetailError, KilledError) as error:
             self.trace.add(f"order {number} failed: {type(error).__name__}")
             return
         self.shop.confirmed.add(number)
@@ -379,7 +390,7 @@ class _Run:
                 try:
                     status = await process.run(process.app.sync.status())
                     counts = await process.run(process.app.status())
-                except (DovetailError, asyncio.CancelledError):
+                except (DovetailError, KilledError):
                     await self.clock.sleep(5.0)
                     continue
                 busy = counts["deliveries"].get("open", 0) + counts["deliveries"].get("scheduled", 0)
@@ -387,6 +398,15 @@ class _Run:
                     return True
             await self.clock.sleep(5.0)
         return False
+
+    async def _replay(self) -> list[Unfinished]:
+        """Bring dead letters back, as a person does who has renewed the credentials."""
+        process = self.process
+        found = await process.run(process.app.store.read(read_unfinished))
+        dead = [one for one in found if one.status == DEAD]
+        if dead:
+            await process.run(process.app.runtime.replay_dead([one.id for one in dead]))
+        return dead
 
     def _webhooks_busy(self) -> bool:
         return any(
@@ -416,7 +436,9 @@ class _Run:
                 process.app.connector(side.connection_id)
             )
             secrets = [*side.simulator.credentials.values(), side.simulator.webhook_secret]
-            evidence.secrets.update(one for one in secrets if len(one) >= 12)
+            evidence.secrets.update(
+                one for one in secrets if len(one) >= 12 and not one.startswith("http")
+            )
             for record in side.records():
                 evidence.live[side.position, record.id] = record
         evidence.sent_webhooks = read_webhooks(self.network.sent_webhooks, connectors)
