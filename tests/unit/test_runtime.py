@@ -250,6 +250,24 @@ async def test_a_stale_write_starts_the_run_over():
             assert (await db.get(Tally, tally.id)).total == 4
 
 
+async def test_a_handler_may_update_the_entity_of_its_event_though_it_has_moved_on():
+    @on(Contact.created)
+    async def greet(contact: Contact) -> None:
+        await asyncio.sleep(1)
+        await db.update(contact, job_title="greeted")
+
+    async with running_app(greet) as app:
+        async with app.session():
+            made = await db.create(Contact, first_name="Ada")
+        async with app.session():
+            await db.update(Contact, made.id, phone="1")
+        await app.runtime.wait_idle()
+        assert await dead(app) == []
+        async with app.session():
+            contact = await db.get(Contact, made.id)
+    assert (contact.phone, contact.job_title) == ("1", "greeted")
+
+
 async def test_a_delayed_event_waits():
     at = []
 

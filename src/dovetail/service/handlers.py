@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 from dovetail.core import json
 from dovetail.core.cron import Cron, Interval, Timetable
 from dovetail.core.cron import every as timetable
-from dovetail.errors import DeclarationError
+from dovetail.errors import DeclarationError, VersionConflictError
 from dovetail.model.entity import Entity
 from dovetail.model.event import Event, EventType
+from dovetail.runtime.context import current
 from dovetail.runtime.handler import HandlerSpec
 from dovetail.runtime.retry import Retry
 from dovetail.runtime.schedule import Schedule
@@ -136,7 +137,7 @@ def _handler(name: str, function: Callable[..., Any], trigger: Trigger) -> Handl
         if wanted is None:
             await run()
         elif issubclass(wanted, Entity):
-            await run(_entity(name, wanted, event))
+            await run(await _current(wanted) or _entity(name, wanted, event))
         else:
             await run(event)
 
@@ -210,6 +211,21 @@ def _parameter(
         f"{name}(): {required[0].name!r} is annotated as {annotation!r}; a handler gets an entity "
         "(a subclass of Entity) or an Event."
     )
+
+
+async def _current(wanted: type[Entity]) -> Entity | None:
+    """
+    Return the record as it is now, for a run that starts over because it had changed.
+
+    The payload would be as old as before, and an update of it refused again.
+    """
+    context = current.get()
+    delivery = context.delivery if context is not None else None
+    if context is None or delivery is None or not delivery.history:
+        return None
+    if delivery.history[-1].get("code") != VersionConflictError.code:
+        return None
+    return await context.unit.find_one(wanted, id=str(delivery.event.payload.get("id")))
 
 
 def _entity(name: str, wanted: type[Entity], event: Event) -> Entity:
