@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from dovetail.model.entity import Entity
 from dovetail.model.event import EventType
@@ -128,17 +128,22 @@ async def send(
     return await unit.send(event_type, entity, key=key, delay=delay, **fields)
 
 
-async def step(
-    name: str, call: Callable[..., Awaitable[T]] | Callable[..., T], *args: Any, **kwargs: Any
-) -> T:
+@overload
+async def step(name: str, call: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T: ...
+
+
+@overload
+async def step(name: str, call: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...
+
+
+async def step(name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     Run a side effect once in the life of the run: after a crash, its recorded result is returned.
 
     Identified by its name and how often that name was used before in the run, so that steps may
     be moved, added and removed between deploys.
     """
-    value: T = await require_context("step").step(name, call, *args, **kwargs)
-    return value
+    return await require_context("step").step(name, call, *args, **kwargs)
 
 
 def idempotent(key: str) -> Callable[..., Awaitable[Any]]:
