@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.setup-stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check fix test demo bench docs clean
+.PHONY: help setup check fix test simulate demo bench torture fuzz docs clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,8 +42,17 @@ test: $(STAMP)  ## Run every test
 demo: $(STAMP)  ## Sync two sandbox CRMs over real HTTP, with faults and a crash
 	@$(BIN)/python examples/demo.py
 
+simulate: $(STAMP)  ## Search seeded worlds for a broken promise (SEEDS=1000 BASE=N)
+	@$(BIN)/python -m dovetail.testing.simulation --seeds $(or $(SEEDS),100) $(if $(BASE),--base $(BASE))
+
 bench: $(STAMP)  ## Measure against what the machine can do (ONLY=name for one)
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+torture: $(STAMP)  ## Kill a running sync 200 times, fill its disk, turn its clock (KILLS=, SEED=)
+	$(BIN)/python -m torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(STAMP)  ## Feed the parsers that face the outside with many more examples than make test does
+	DOVETAIL_EXAMPLES=$(or $(EXAMPLES),3000) $(BIN)/pytest -q tests/fuzz tests/unit -k "fuzz or properties"
 
 docs: $(STAMP)  ## Refresh the generated tables in docs/
 	$(BIN)/python docs/generate.py

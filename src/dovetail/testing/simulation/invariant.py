@@ -143,7 +143,8 @@ def no_edit_is_lost(evidence: Evidence) -> Found:
     """A field that was edited on one side alone holds that edit everywhere."""
     for internal_id, field, entries in _edited(evidence):
         last = max(entries, key=lambda entry: entry.true_s)
-        if len({entry.side for entry in entries}) > 1:
+        # A field that waits for a person keeps its values until that person has decided.
+        if len({entry.side for entry in entries}) > 1 or field in evidence.frozen(internal_id):
             continue
         for name, id, value in _held(evidence, internal_id, field):
             if not same(field, value, last.value):
@@ -153,6 +154,26 @@ def no_edit_is_lost(evidence: Evidence) -> Found:
                     f"{value!r}",
                     (last.id, id),
                 )
+
+
+def no_value_is_blanked(evidence: Evidence) -> Found:
+    """What one side holds and another lacks when they first meet is kept."""
+    edited = {(internal_id, field) for internal_id, field, _ in _edited(evidence)}
+    for internal_id, sides in evidence.hubs().items():
+        first = [
+            evidence.people.first[side, link.external_id]
+            for side, links in sides.items()
+            for link in links
+            if (side, link.external_id) in evidence.people.first
+        ]
+        if _touched(evidence, internal_id):
+            continue
+        for field in sorted({name for values in first for name in values}):
+            held = [value for _, _, value in _held(evidence, internal_id, field)]
+            had = [values[field] for values in first if not same(field, values.get(field), None)]
+            blank = held and all(same(field, value, None) for value in held)
+            if had and blank and (internal_id, field) not in edited:
+                yield f"{field} of {internal_id} was {had!r} and is blank", ()
 
 
 def no_conflict_is_silent(evidence: Evidence) -> Found:
@@ -179,7 +200,9 @@ def the_later_wins(evidence: Evidence) -> Found:
             continue
         earlier, later = sorted(duel, key=lambda entry: entry.true_s)
         # Clocks that differ may turn the order round, which no policy can know.
-        if (later.at - earlier.at).total_seconds() < _LEEWAY_S or same(field, earlier.value, later.value):
+        if (later.at - earlier.at).total_seconds() < _LEEWAY_S or same(
+            field, earlier.value, later.value
+        ):
             continue
         if _others_near(evidence, internal_id, earlier):
             continue
@@ -285,6 +308,7 @@ INVARIANTS: tuple[Callable[[Evidence], Found], ...] = (
     deletes_arrive,
     one_record_per_person,
     no_edit_is_lost,
+    no_value_is_blanked,
     no_conflict_is_silent,
     the_later_wins,
     conflicts_are_decided,
@@ -352,8 +376,11 @@ def _others_near(evidence: Evidence, internal_id: str, duel: Entry) -> bool:
         for link in links
     }
     window = 2 * evidence.world.poll_interval_s + 3600
-    return Counter(
-        abs((entry.at - duel.at).total_seconds()) < window
-        for entry in evidence.people.entries
-        if (entry.side, entry.id) in owners
-    )[True] > 2
+    return (
+        Counter(
+            abs((entry.at - duel.at).total_seconds()) < window
+            for entry in evidence.people.entries
+            if (entry.side, entry.id) in owners
+        )[True]
+        > 2
+    )

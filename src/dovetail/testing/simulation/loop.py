@@ -28,7 +28,7 @@ class SeededLoop(VirtualTimeLoop):
         self._chains: dict[int, tuple[asyncio.Handle, asyncio.Task[Any] | None]] = {}
         self.turns = 0
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]
         self,
         callback: Callable[..., Any],
         *args: Any,

@@ -85,8 +85,12 @@ class People:
             mapped &= set(side.fields.values())
         self._fields = sorted(mapped.difference(_FIXED))
         self._blankable = [name for name in self._fields if "name" not in name] or self._fields
+        self.first: dict[tuple[int, str], dict[str, Any]] = {}
+        """What each record held at first, under our names."""
         for side in sides:
-            self.made.update((side.position, record.id) for record in side.records())
+            for record in side.records():
+                self.made.add((side.position, record.id))
+                self.first[side.position, record.id] = side.values(record)
 
     def do(self, edit: Edit) -> Edit | None:
         """Make an edit; return another one that has to follow, if there is one."""
@@ -125,9 +129,7 @@ class People:
         other = self.sides[(side.position + 1) % len(self.sides)]
         first, second = (other, side) if answers else (side, other)
         by_email = {_email(one): one for one in second.records() if _email(one)}
-        pairs = sorted(
-            (_email(one), one.id) for one in first.records() if _email(one) in by_email
-        )
+        pairs = sorted((_email(one), one.id) for one in first.records() if _email(one) in by_email)
         del by_email
         shared = random.Random(f"duel/{edit.seed // 2}")
         if not pairs:
@@ -179,15 +181,11 @@ class People:
 
     def _make(self, side: Side, ours: Mapping[str, str]) -> None:
         fields = {their: ours[our] for their, our in side.fields.items() if our in ours}
-        made = side.simulator.create_record(
-            side.resource, fields, source=side.simulator.ui_source
-        )
+        made = side.simulator.create_record(side.resource, fields, source=side.simulator.ui_source)
         self.made.add((side.position, made.id))
         self._trace.add(f"person at {side.name} creates {made.id}")
 
-    def _set(
-        self, side: Side, id: str, field: str, value: Any, duel: int | None = None
-    ) -> None:
+    def _set(self, side: Side, id: str, field: str, value: Any, duel: int | None = None) -> None:
         simulator = side.simulator
         simulator.update_record(
             side.resource, id, {side.their(field): value}, source=simulator.ui_source

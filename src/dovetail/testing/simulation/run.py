@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -88,15 +87,16 @@ def simulate(world: World, program: Program | ModuleType | Path | None = None) -
     Raises:
         ConfigError: The program cannot be loaded.
     """
-    with _captured_log() as lines, asyncio.Runner(
-        loop_factory=lambda: _loop_of(world.seed)
-    ) as runner:
+    with (
+        _captured_log() as lines,
+        asyncio.Runner(loop_factory=lambda: _loop_of(world.seed)) as runner,
+    ):
         return runner.run(_Run(world, program, lines).live())
 
 
 def _loop_of(seed: int) -> SeededLoop:
     loop = SeededLoop(seed)
-    loop.set_task_factory(task_factory)  # type: ignore[arg-type]
+    loop.set_task_factory(task_factory)
     return loop
 
 
@@ -222,8 +222,7 @@ class _Run:
     def _new_process(self, image: bytes | None) -> Process:
         self.life += 1
         seed = f"{self.world.seed}/{self.life}"
-        made = Process(self.program, self.network, self.clock, seed, image)
-        return made
+        return Process(self.program, self.network, self.clock, seed, image)
 
     async def _begin(self) -> None:
         self._origin: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -393,7 +392,9 @@ class _Run:
                 except (DovetailError, KilledError):
                     await self.clock.sleep(5.0)
                     continue
-                busy = counts["deliveries"].get("open", 0) + counts["deliveries"].get("scheduled", 0)
+                busy = counts["deliveries"].get("open", 0) + counts["deliveries"].get(
+                    "scheduled", 0
+                )
                 if status.spokes and status.is_settled and not busy and not self._webhooks_busy():
                     return True
             await self.clock.sleep(5.0)

@@ -67,7 +67,7 @@ class Shop:
 
         @on(SimulatedOrder.placed)
         async def ship_simulated(order: SimulatedOrder) -> None:
-            parcel = await step("parcel", self.send_parcel, order.number)
+            parcel: str = await step("parcel", self.send_parcel, order.number)
             await db.create(SimulatedShipment, number=order.number)
             await send(SimulatedOrder.shipped, number=order.number, id=order.id)
             # A second look at the outside world, so that a run can end between two steps.

@@ -1,0 +1,255 @@
+"""
+Plant realistic mistakes into a copy of the source and count the seeds until the simulation tells.
+
+    python scripts/planted.py             every mistake
+    python scripts/planted.py --only NAME --seeds 40
+    python scripts/planted.py --docs      also write the table into docs/explanation/simulation.md
+
+A mistake that no seed finds, or whose place in the source has changed, makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "explanation" / "simulation.md"
+_BEGIN, _END = "<!-- planted -->", "<!-- /planted -->"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One edit of the source that a tired engineer could make."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """How a mistake came to light; no seeds means that it did not."""
+
+    mistake: Mistake
+    seeds: int | None
+    promise: str
+
+
+MISTAKES = (
+    Mistake(
+        "repeat an unanswered create without looking",
+        "sync/push.py",
+        "        if found.outstanding:\n            await self._look_up(found, seen)",
+        "        if False:\n            await self._look_up(found, seen)",
+    ),
+    Mistake(
+        "forget intents before creates",
+        "sync/outgoing.py",
+        "        self._intents.append(\n            Intent(",
+        "        _ = (\n            Intent(",
+    ),
+    Mistake(
+        "answer a webhook before the commit",
+        "app/intake.py",
+        "                await self._store.write(lambda tx: self._log.append(tx, drafts))",
+        "                self._late = asyncio.ensure_future(\n"
+        "                    self._store.write(lambda tx: self._log.append(tx, drafts))\n"
+        "                )",
+    ),
+    Mistake(
+        "do not recognise a repeated webhook",
+        "app/intake.py",
+        '                id=derive_id(change.occurred_at, "webhook", record.id, change.id),',
+        "                id=None,",
+    ),
+    Mistake(
+        "run a handler and forget to mark it done",
+        "runtime/run.py",
+        '        [{"delivery": one, "at": item.finished_at} for item in items for one in item.ids],',
+        '        [{"delivery": -one, "at": item.finished_at} for item in items for one in item.ids],',
+    ),
+    Mistake(
+        "commit a handler's effects apart from its mark",
+        "runtime/run.py",
+        "            await self._store.write_each(_finish_all, item)",
+        "            if item.unit is not None:\n"
+        "                await self._store.write(item.unit.apply)\n"
+        "            await self._store.write_each(_finish_all, _Finish(item.ids, item.finished_at,"
+        " None))",
+    ),
+    Mistake(
+        "lose what a handler sends",
+        "runtime/run.py",
+        "        if item.unit is not None:\n            item.unit.apply(tx)",
+        "        if item.unit is not None and len(items) < 2:\n            item.unit.apply(tx)",
+    ),
+    Mistake(
+        "commit the cursor before its page",
+        "sync/poll.py",
+        "            await self._absorb(route, page, read_at)\n",
+        "            await self._store.write(\n"
+        "                lambda tx, page=page: save_cursor(\n"
+        "                    tx, spoke.connection_id, route.entity.name,\n"
+        "                    to_micros(self._desk.clock.now()), cursor=page.cursor,\n"
+        "                    total=page.total,\n"
+        "                )\n"
+        "            )\n"
+        "            await self._absorb(route, page, read_at)\n",
+    ),
+    Mistake(
+        "drop what is open at a restart",
+        "runtime/dispatcher.py",
+        "            self._bus.offer(position + 1, last, found)",
+        "            self._bus.offer(position + 1, last, [])",
+    ),
+    Mistake(
+        "coalesce the pushes of all records",
+        "sync/ledger.py",
+        "        type=PUSH,\n        key=key,",
+        "        type=PUSH,\n        key=connection_id,",
+    ),
+    Mistake(
+        "link without looking for the natural key",
+        "sync/absorb.py",
+        "            found = ledger.by_key.get(key)",
+        "            found = None",
+    ),
+    Mistake(
+        "ignore a merge",
+        "sync/absorb.py",
+        "            return absorb_merge(ledger, spoke, record, link)",
+        "            return None",
+    ),
+    Mistake(
+        "let the last to arrive win",
+        "sync/policy.py",
+        "        return self.later(name, ours, theirs)\n\n    def _order",
+        "        return theirs\n\n    def _order",
+    ),
+    Mistake(
+        "take a blank for a value at the first link",
+        "sync/reconcile.py",
+        "    elif is_blank(their.value):\n        decision.settled.add(name)",
+        "    elif is_blank(their.value):\n        _take(decision, name, their)",
+    ),
+    Mistake(
+        "decide a conflict without recording it",
+        "sync/settle.py",
+        "    for conflict in decision.conflicts:\n",
+        "    for conflict in ():\n",
+    ),
+    Mistake(
+        "overwrite a field that waits for a person",
+        "sync/reconcile.py",
+        "        if name in frozen:\n",
+        "        if False:\n",
+    ),
+    Mistake(
+        "take theirs whatever ours became meanwhile",
+        "sync/reconcile.py",
+        "        elif our.value == base_ours.get(name, before):\n",
+        "        elif True:\n",
+    ),
+    Mistake(
+        "keep no journal of steps",
+        "runtime/context.py",
+        "            self._journal = {(row.name, row.repeat): (row.input_hash, row.result)"
+        " for row in rows}",
+        "            self._journal = {}",
+    ),
+    Mistake(
+        "take a surprise in the read-back for agreement",
+        "sync/outcome.py",
+        "                link.settle(name, value)\n        link.sent = {}",
+        "                link.settle(name, back.get(name, value), value)\n        link.sent = {}",
+    ),
+    Mistake(
+        "share no budget between calls",
+        "app/connections.py",
+        "            state, result = change(json.decode(found) if found is not None else None)",
+        "            state, result = change(None)",
+    ),
+    Mistake(
+        "give up after three tries",
+        "sync/engine.py",
+        "attempts=2_000",
+        "attempts=3",
+    ),
+    Mistake(
+        "forget the overlap of a cursor",
+        "connectors/hubspot/change.py",
+        "    return int(resource.consistency_lag_s * 1000)",
+        "    return -1000",
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="mistakes whose name has this in it")
+    parser.add_argument("--seeds", type=int, default=40, help="at most")
+    parser.add_argument("--base", type=int, default=1, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--docs", action="store_true", help="write the table into the docs")
+    chosen = parser.parse_args(arguments)
+    mistakes = [one for one in MISTAKES if chosen.only is None or chosen.only in one.name]
+    with ThreadPoolExecutor(chosen.jobs) as pool:
+        results = []
+        for found in pool.map(lambda one: search(one, chosen.base, chosen.seeds), mistakes):
+            results.append(found)
+            print(f"{found.mistake.name}: {found.seeds or 'NOT FOUND'} {found.promise}", flush=True)
+    if chosen.docs:
+        write_page(results)
+    return 1 if any(found.seeds is None for found in results) else 0
+
+
+def search(mistake: Mistake, base: int, most: int) -> Found:
+    """Return after how many seeds the simulation finds a mistake."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "src"
+        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+        file = source / "dovetail" / mistake.file
+        text = file.read_text(encoding="utf-8")
+        if text.count(mistake.old) != 1:
+            return Found(mistake, None, "its place in the source has changed")
+        file.write_text(text.replace(mistake.old, mistake.new), encoding="utf-8")
+        command = [sys.executable, "-m", "dovetail.testing.simulation", "--jobs", "1", "--first"]
+        size = ["--records", "20", "--duration", "14400", "--unshrunk"]
+        done = subprocess.run(  # noqa: S603 - our own module
+            [*command, *size, "--base", str(base), "--seeds", str(most)],
+            env={**os.environ, "PYTHONPATH": str(source)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    played = re.search(r"(\d+) worlds in ", done.stdout)
+    broken = re.search(r"breaks a promise:\n  (.*?):", done.stdout)
+    if played is None or broken is None:
+        return Found(mistake, None, done.stderr.strip()[-200:])
+    return Found(mistake, int(played[1]), broken[1])
+
+
+def write_page(results: Sequence[Found]) -> None:
+    """Put the table between its marks."""
+    lines = ["| mistake | seeds until found | broken promise |", "|---|---|---|"]
+    lines += [f"| {one.mistake.name} | {one.seeds or 'not found'} | {one.promise} |" for one in results]
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    PAGE.write_text(f"{before}{_BEGIN}\n\n" + "\n".join(lines) + f"\n\n{_END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
