@@ -52,7 +52,7 @@ torture: $(STAMP)  ## Kill a running sync 200 times, fill its disk, turn its clo
 	$(BIN)/python -m torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(STAMP)  ## Feed the parsers that face the outside with many more examples than make test does
-	DOVETAIL_EXAMPLES=$(or $(EXAMPLES),3000) $(BIN)/pytest -q tests/fuzz tests/unit -k "fuzz or properties"
+	DOVETAIL_EXAMPLES=$(or $(EXAMPLES),3000) $(BIN)/pytest -q -m "search or not search" tests/fuzz tests/unit -k "fuzz or properties"
 
 docs: $(STAMP)  ## Refresh the generated tables in docs/
 	$(BIN)/python docs/generate.py

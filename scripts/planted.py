@@ -76,8 +76,8 @@ MISTAKES = (
     Mistake(
         "run a handler and forget to mark it done",
         "runtime/run.py",
-        '        [{"delivery": one, "at": item.finished_at} for item in items for one in item.ids],',
-        '        [{"delivery": -one, "at": item.finished_at} for item in items for one in item.ids],',
+        '[{"delivery": one, "at": item.finished_at} for',
+        '[{"delivery": -one, "at": item.finished_at} for',
     ),
     Mistake(
         "commit a handler's effects apart from its mark",
@@ -244,11 +244,15 @@ def search(mistake: Mistake, base: int, most: int) -> Found:
 def write_page(results: Sequence[Found]) -> None:
     """Put the table between its marks."""
     lines = ["| mistake | seeds until found | broken promise |", "|---|---|---|"]
-    lines += [f"| {one.mistake.name} | {one.seeds or 'not found'} | {one.promise} |" for one in results]
+    lines += [
+        f"| {one.mistake.name} | {one.seeds or 'not found'} | {one.promise} |" for one in results
+    ]
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    PAGE.write_text(f"{before}{_BEGIN}\n\n" + "\n".join(lines) + f"\n\n{_END}{after}", encoding="utf-8")
+    PAGE.write_text(
+        f"{before}{_BEGIN}\n\n" + "\n".join(lines) + f"\n\n{_END}{after}", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from dovetail.testing.simulation import World, simulate
 from dovetail.testing.simulation.__main__ import describe
 from dovetail.testing.simulation.shrink import shrink
 
+pytestmark = pytest.mark.search
+
 # Seeds that broke a promise once; each with what broke.
 ONCE_FAILED = {
     23: "an outage longer than the retries left records apart",
@@ -36,7 +38,6 @@ def test_fresh_worlds_keep_every_promise():
         outcome = simulate(World.random(seed))
         assert outcome.ok, describe(shrink(outcome, simulate, most_tries=15))
         seed += 1
-    print(f"{seed - base} worlds from seed {base} on")
 
     assert seed > base
 

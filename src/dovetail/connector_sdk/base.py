@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from dovetail.connector_sdk.guard import OPERATIONS, guarded
 from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail, plain_detail
 from dovetail.connector_sdk.spec import Capability, ErrorRule, RateLimit, Resource
@@ -36,6 +37,12 @@ class Connector(ABC):
 
     def __init__(self, api: Api) -> None:
         self.api = api
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in OPERATIONS:
+            if name in vars(cls):
+                setattr(cls, name, guarded(name, vars(cls)[name]))
 
     @classmethod
     def explain(cls, response: ApiResponse) -> ErrorDetail:

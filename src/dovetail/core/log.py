@@ -17,10 +17,12 @@ import structlog
 REDACTED = "[redacted]"
 
 _NAMES = re.compile(
-    r"(^|_|-)(token|secret|password|passwd|api_?key|apikey|authorization|credentials?|cookie|"
-    r"hapikey|signature|refresh|private_?key)($|_|-)",
+    r"(^|_|-)(tokens?|secrets?|passwords?|passwd|api_?keys?|authorization|credentials?|cookies?|"
+    r"hapikey|signatures?|refresh|private_?keys?)($|_|-)",
     re.IGNORECASE,
 )
+# Platforms and declarations write clientSecret where we write client_secret.
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LOOKS = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -45,7 +47,7 @@ def redact_text(text: str) -> str:
 
 def redact(value: Any, name: str = "") -> Any:
     """Return plain data with secrets replaced, judged by the names of keys and by their look."""
-    if name and _NAMES.search(name) and value not in (None, "", True, False):
+    if name and _NAMES.search(_CAMEL.sub("_", name)) and value not in (None, "", True, False):
         return REDACTED
     if isinstance(value, str):
         return redact_text(value)
@@ -53,7 +55,12 @@ def redact(value: Any, name: str = "") -> Any:
         return {key: redact(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [redact(item) for item in value]
-    return value
+    if value is None or isinstance(value, int | float):
+        return value
+    # The renderer will show anything else by its repr, so that is where a secret would appear.
+    shown = repr(value)
+    cleaned = redact_text(shown)
+    return value if cleaned == shown else cleaned
 
 
 def _redact_entry(

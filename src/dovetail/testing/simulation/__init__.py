@@ -10,7 +10,8 @@ Whole seeded days of a sync, with faults and crashes, in seconds, and every prom
 """
 
 from dovetail.testing.simulation.invariant import INVARIANTS, Violation
-from dovetail.testing.simulation.run import Outcome, simulate
+from dovetail.testing.simulation.outcome import Outcome
+from dovetail.testing.simulation.run import simulate
 from dovetail.testing.simulation.world import Crash, Edit, FaultSpan, StoreSpan, World
 
 __all__ = [

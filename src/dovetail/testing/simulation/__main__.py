@@ -10,13 +10,14 @@ import argparse
 import os
 import random
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from dovetail.testing.simulation.run import Outcome, simulate
+from dovetail.core.clock import SystemClock
+from dovetail.testing.simulation.outcome import Outcome
+from dovetail.testing.simulation.run import simulate
 from dovetail.testing.simulation.shrink import shrink
 from dovetail.testing.simulation.world import World
 
@@ -36,21 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     base = chosen.base if chosen.base is not None else random.SystemRandom().randrange(10**9)
     play = partial(_play, program=chosen.program, records=chosen.records, length=chosen.duration)
-    started = time.perf_counter()
-    print(f"{chosen.seeds} worlds from seed {base} on")
+    started = SystemClock().monotonic()
+    _say(f"{chosen.seeds} worlds from seed {base} on")
     played, failed = 0, []
     for outcome in _outcomes(play, range(base, base + chosen.seeds), chosen.jobs):
         played += 1
         if chosen.hashes:
-            print(f"{outcome.world.seed} {outcome.trace_hash}")
+            _say(f"{outcome.world.seed} {outcome.trace_hash}")
         if not outcome.ok:
             failed.append(outcome.world.seed)
             again = partial(simulate, program=chosen.program)
-            print(describe(outcome if chosen.unshrunk else shrink(outcome, again)))
+            _say(describe(outcome if chosen.unshrunk else shrink(outcome, again)))
             if chosen.first:
                 break
-    seconds = time.perf_counter() - started
-    print(f"{played} worlds in {seconds:.1f} s, {len(failed)} failed {failed or ''}")
+    seconds = SystemClock().monotonic() - started
+    _say(f"{played} worlds in {seconds:.1f} s, {len(failed)} failed {failed or ''}")
     return 1 if failed else 0
 
 
@@ -73,6 +74,11 @@ def describe(outcome: Outcome) -> str:
             "",
         ]
     )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _play(seed: int, program: Path | None, records: int | None, length: float | None) -> Outcome:

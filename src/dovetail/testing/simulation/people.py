@@ -20,7 +20,7 @@ _FIXED = ("email",)
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One platform of a world and the resource that is kept in agreement; `fields`: their -> our."""
+    """One platform of a world and the resource that is synced; `fields`: their -> our name."""
 
     position: int
     simulator: Simulator

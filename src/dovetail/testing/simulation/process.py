@@ -29,7 +29,7 @@ from dovetail.testing.simulation.network import Network
 
 T = TypeVar("T")
 
-SECRET_KEY = "c2ltdWxhdGlvbi1zaW11bGF0aW9uLXNpbXVsYXRpb24="
+SECRET_KEY = "c2ltdWxhdGlvbi1zaW11bGF0aW9uLXNpbXVsYXRpb24="  # noqa: S105 - seals nothing real
 PUBLIC_URL = "http://dovetail.test"
 
 _owner: contextvars.ContextVar[Process | None] = contextvars.ContextVar("owner", default=None)

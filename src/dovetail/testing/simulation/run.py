@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import structlog
-
 from dovetail.app.load import Program, load_program, program_of
 from dovetail.core.clock import LoopClock
-from dovetail.core.log import configure_logging
 from dovetail.errors import DovetailError
 from dovetail.runtime.store.schema import DEAD
 from dovetail.service.context import send
@@ -24,6 +18,7 @@ from dovetail.simulator_sdk.base import Simulator
 from dovetail.simulator_sdk.fault import parse_fault
 from dovetail.simulator_sdk.sandbox import build_simulators
 from dovetail.testing.app import START, make_module
+from dovetail.testing.simulation.clock import SkewedClock
 from dovetail.testing.simulation.evidence import (
     Evidence,
     Unfinished,
@@ -31,9 +26,11 @@ from dovetail.testing.simulation.evidence import (
     read_unfinished,
     read_webhooks,
 )
-from dovetail.testing.simulation.invariant import Violation, check
+from dovetail.testing.simulation.invariant import check
+from dovetail.testing.simulation.log import captured_log
 from dovetail.testing.simulation.loop import SeededLoop
 from dovetail.testing.simulation.network import Network
+from dovetail.testing.simulation.outcome import Outcome
 from dovetail.testing.simulation.people import People, Side
 from dovetail.testing.simulation.process import KilledError, Process, outside, task_factory
 from dovetail.testing.simulation.program import crm_sync
@@ -42,37 +39,6 @@ from dovetail.testing.simulation.trace import Trace
 from dovetail.testing.simulation.world import Crash, Edit, FaultSpan, StoreSpan, World
 
 _SETTLE_S = 6 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """
-    What became of a world.
-
-    Attributes:
-        world: The world.
-        trace_hash: The same for every run of the same world.
-        events: How many events the trace has.
-        virtual_s: How much time passed in the world.
-        calls: Requests of the app to the platforms.
-        crashes: How often the process died.
-        violations: Broken promises; empty when all held.
-        last: The last events about what the first violation is about.
-    """
-
-    world: World
-    trace_hash: str
-    events: int
-    virtual_s: float
-    calls: int
-    crashes: int
-    violations: tuple[Violation, ...]
-    last: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether every promise was kept."""
-        return not self.violations
 
 
 def simulate(world: World, program: Program | ModuleType | Path | None = None) -> Outcome:
@@ -88,7 +54,7 @@ def simulate(world: World, program: Program | ModuleType | Path | None = None) -
         ConfigError: The program cannot be loaded.
     """
     with (
-        _captured_log() as lines,
+        captured_log() as lines,
         asyncio.Runner(loop_factory=lambda: _loop_of(world.seed)) as runner,
     ):
         return runner.run(_Run(world, program, lines).live())
@@ -98,33 +64,6 @@ def _loop_of(seed: int) -> SeededLoop:
     loop = SeededLoop(seed)
     loop.set_task_factory(task_factory)
     return loop
-
-
-@contextlib.contextmanager
-def _captured_log() -> Iterator[list[str]]:
-    """Log as the product does, into a list."""
-    before = structlog.get_config()
-    lines: list[str] = []
-
-    class Writer:
-        def msg(self, message: str) -> None:
-            lines.append(message)
-
-        log = debug = info = warning = error = critical = exception = msg
-
-    configure_logging("info", json_lines=True)
-    structlog.configure(logger_factory=lambda *_: Writer())
-    try:
-        yield lines
-    finally:
-        structlog.configure(**before)
-
-
-class _SkewedClock(LoopClock):
-    """A platform's clock, which is off by some seconds."""
-
-    def __init__(self, skew_s: float) -> None:
-        super().__init__(START + timedelta(seconds=skew_s))
 
 
 class _Run:
@@ -196,7 +135,7 @@ class _Run:
             skew = world.skew_s[position] if position < len(world.skew_s) else 0.0
             (made,) = build_simulators(
                 (platform,),
-                clock=_SkewedClock(skew),
+                clock=SkewedClock(skew),
                 transport=self.network,
                 records=world.records,
                 seed=world.seed,

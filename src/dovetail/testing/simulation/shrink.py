@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from dovetail.testing.simulation.run import Outcome
+from dovetail.testing.simulation.outcome import Outcome
 from dovetail.testing.simulation.world import World
 
 _PARTS = ("crashes", "store", "faults", "edits", "skew_s")

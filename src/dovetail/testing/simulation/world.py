@@ -144,6 +144,8 @@ class World:
         size = rng.choice((5, 20, 60, 200)) if records is None else records
         length = rng.choice((1_800.0, 14_400.0, 86_400.0)) if duration_s is None else duration_s
         rough = rng.random() < 0.85
+        edits = _draw_edits(rng, len(platforms), length, rng.choice((10, 30, 60)))
+        moments = _Moments(rng, length, [edit.at_s for edit in edits])
         return cls(
             seed=seed,
             platforms=platforms,
@@ -153,10 +155,10 @@ class World:
             policy=rng.choice(("last-write-wins",) * 3 + ("manual-review",)),
             deletes=rng.choice(("keep", "propagate")),
             skew_s=tuple(rng.choice((0.0, 0.0, -45.0, 20.0)) for _ in platforms),
-            edits=_draw_edits(rng, len(platforms), length, rng.choice((10, 30, 60))),
-            faults=_draw_faults(rng, len(platforms), length, rng.randrange(9)) if rough else (),
-            crashes=_draw_crashes(rng, length, rng.randrange(5)) if rough else (),
-            store=_draw_store(rng, length, rng.randrange(3)) if rough else (),
+            edits=edits,
+            faults=_draw_faults(moments, len(platforms), rng.randrange(9)) if rough else (),
+            crashes=_draw_crashes(moments, rng.randrange(5)) if rough else (),
+            store=_draw_store(moments, rng.randrange(3)) if rough else (),
         )
 
     def __str__(self) -> str:
@@ -193,16 +195,31 @@ def _draw_edits(rng: random.Random, sides: int, length: float, count: int) -> tu
     )
 
 
-def _draw_faults(
-    rng: random.Random, sides: int, length: float, count: int
-) -> tuple[FaultSpan, ...]:
+class _Moments:
+    """When things break: mostly when something is going on, or nobody would notice."""
+
+    def __init__(self, rng: random.Random, length: float, edits: list[float]) -> None:
+        self.rng = rng
+        self._length = length
+        self._edits = edits
+
+    def draw(self) -> float:
+        where = self.rng.random()
+        if where < 0.35:
+            return -60.0  # during the first sync
+        if where < 0.8 and self._edits:
+            return round(max(self.rng.choice(self._edits) - self.rng.uniform(0, 5), 0.0), 1)
+        return round(self.rng.uniform(0, self._length), 1)
+
+
+def _draw_faults(moments: _Moments, sides: int, count: int) -> tuple[FaultSpan, ...]:
+    rng = moments.rng
     spans = [
         FaultSpan(
-            # Some are there from the beginning, during the first sync.
-            at_s=round(rng.uniform(-60, length) if rng.random() < 0.8 else -60.0, 1),
+            at_s=moments.draw(),
             length_s=round(rng.choice((30.0, 300.0, 900.0)) * rng.uniform(0.5, 1.0), 1),
             side=rng.randrange(sides),
-            kind=rng.choice(_CALL_FAULTS + _WEBHOOK_FAULTS * 2),
+            kind=rng.choice(_CALL_FAULTS + ("cut_after",) * 3 + _WEBHOOK_FAULTS),
             probability=rng.choice((0.1, 0.3, 0.7)),
             seconds=rng.choice((None, 5.0, 20.0)),
         )
@@ -211,13 +228,14 @@ def _draw_faults(
     return tuple(sorted(spans, key=lambda span: span.at_s))
 
 
-def _draw_crashes(rng: random.Random, length: float, count: int) -> tuple[Crash, ...]:
+def _draw_crashes(moments: _Moments, count: int) -> tuple[Crash, ...]:
+    rng = moments.rng
     found = [
         Crash(
-            at_s=round(rng.uniform(-60, length) if rng.random() < 0.7 else -60.0, 1),
+            at_s=moments.draw(),
             after=rng.choice(("commit", "call")),
-            count=rng.randrange(1, 25),
-            turns=rng.randrange(12),
+            count=rng.randrange(1, 15),
+            turns=rng.randrange(8),
             down_s=round(rng.choice((0.5, 5.0, 120.0)) * rng.uniform(0.5, 1.0), 1),
         )
         for _ in range(count)
@@ -225,10 +243,11 @@ def _draw_crashes(rng: random.Random, length: float, count: int) -> tuple[Crash,
     return tuple(sorted(found, key=lambda crash: crash.at_s))
 
 
-def _draw_store(rng: random.Random, length: float, count: int) -> tuple[StoreSpan, ...]:
+def _draw_store(moments: _Moments, count: int) -> tuple[StoreSpan, ...]:
+    rng = moments.rng
     found = [
         StoreSpan(
-            at_s=round(rng.uniform(-30, length), 1),
+            at_s=moments.draw(),
             length_s=round(rng.choice((2.0, 20.0, 90.0)) * rng.uniform(0.5, 1.0), 1),
             refusal=rng.choice(("locked", "full")),
         )
