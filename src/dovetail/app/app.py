@@ -345,7 +345,8 @@ class App:
             await self.ports.clock.sleep(_REFRESH_S)
             try:
                 await self.refresh()
-                await self.subscribe()
+                if self._server is not None:
+                    await self.subscribe()
             except DovetailError as error:
                 log.warning("refresh_failed", error=error.message)
 
