@@ -48,7 +48,7 @@ simulate: $(STAMP)  ## Search seeded worlds for a broken promise (SEEDS=1000 BAS
 bench: $(STAMP)  ## Measure against what the machine can do (ONLY=name for one)
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
-torture: $(STAMP)  ## Kill a running sync 200 times, fill its disk, turn its clock (KILLS=, SEED=)
+torture: $(STAMP)  ## Kill a running sync 200 times and look for what was lost (KILLS=, SEED=)
 	$(BIN)/python -m torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(STAMP)  ## Feed the parsers that face the outside with many more examples than make test does

@@ -1,8 +1,7 @@
 """
 Kill a running sync again and again, and look for what was lost or doubled: ``make torture``.
 
-    python -m torture --kills 200 --seed 1       the storm of SIGKILL
-    python -m torture --conditions               full disk, locked and read-only file, clock jumps
+    python -m torture --kills 200 --seed 1
 
 Exit code 1 when something was found; the folder with the evidence is kept and named.
 """

@@ -145,14 +145,14 @@ class Process:
 
     def _take_image(self) -> None:
         writer = self.app.store._writer
-        if writer is not None:
+        if writer is not None and not writer.closed:
             raw: Any = writer.connection.dbapi_connection
             self.image = raw.serialize()
 
     def close(self) -> None:
         """Let go of the database."""
         writer = self.app.store._writer
-        if writer is not None:
+        if writer is not None and not writer.closed:
             writer.close()
             writer.engine.dispose()
 
