@@ -1,6 +1,8 @@
 """No secret reaches the log, whatever it is called and wherever it stands."""
 
+import io
 import json
+import sys
 
 import pytest
 import structlog
@@ -115,3 +117,20 @@ def test_bytes_and_sets_and_objects_are_no_hiding_places(log_lines):
     )
 
     assert TOKEN not in json.dumps(lines)
+
+
+def test_a_standard_error_that_is_gone_stops_nothing(monkeypatch):
+    gone = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", gone)
+    configure_logging("info")
+    structlog.get_logger("test").info("before")
+    assert "before" in gone.getvalue()
+    gone.close()
+
+    structlog.get_logger("test").info("written to nowhere")
+
+    later = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", later)
+    structlog.get_logger("test").info("and on again")
+    assert "and on again" in later.getvalue()
+    structlog.reset_defaults()

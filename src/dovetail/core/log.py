@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -69,6 +70,24 @@ def _redact_entry(
     return {key: redact(value, key) for key, value in entry.items()}
 
 
+class _StandardError:
+    """
+    Standard error as it is at the moment of writing.
+
+    It may be replaced (by a test runner) or gone (a closed terminal); a line that cannot be written
+    is lost, but never stops the work that it tells of.
+    """
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            return sys.stderr.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 def configure_logging(level: str = "info", *, json_lines: bool = False) -> None:
     """
     Send the log to standard error: coloured lines for a person, JSON lines for a machine.
@@ -93,6 +112,6 @@ def configure_logging(level: str = "info", *, json_lines: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_StandardError()),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
