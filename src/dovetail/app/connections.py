@@ -6,7 +6,7 @@ Credentials never leave this module except inside a connector.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -273,8 +273,3 @@ def _no_connection(connection_id: str) -> MissingCredentialError:
         "exist; `dovetail connect PLATFORM` makes one.",
         connection=connection_id,
     )
-
-
-def newest_per_platform(found: Sequence[Connection]) -> dict[tuple[str, str], Connection]:
-    """Return (tenant, platform) -> its newest active connection."""
-    return {(one.business_id, one.platform or ""): one for one in found if one.status == ACTIVE}

@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import typing
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from types import ModuleType
 from typing import Any, TypeVar
@@ -42,7 +42,6 @@ class Trigger:
     patterns: tuple[str, ...] = ()
     entity: type[Any] | None = None
     when: Timetable | None = None
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 def on(*events: EventType[Any] | str, retry: Retry | None = None) -> Callable[[F], F]:
