@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from dovetail.errors import EnvironmentInUseError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test holds it to the folder."""
 
 _FOLDER = Path(__file__).parent / "migrations"
