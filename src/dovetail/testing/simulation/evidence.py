@@ -71,16 +71,39 @@ class Evidence:
     quiet_polls: int = 0
     calls: int = 0
     is_settled: bool = True
+    _of: dict[str, list[Link]] | None = None
+    _hubs: dict[str, dict[int, list[Link]]] | None = None
+    _touched: set[str] | None = None
 
     def hubs(self) -> dict[str, dict[int, list[Link]]]:
         """Return, by our id and side, the links that are kept in agreement."""
-        positions = {side.connection_id: side.position for side in self.sides}
-        found: dict[str, dict[int, list[Link]]] = {}
-        for link in self.links:
-            if link.internal_id and link.state == "active" and link.connection_id in positions:
-                sides = found.setdefault(link.internal_id, {})
-                sides.setdefault(positions[link.connection_id], []).append(link)
-        return found
+        if self._hubs is None:
+            positions = self.positions()
+            self._hubs = {}
+            for link in self.links:
+                if link.internal_id and link.state == "active" and link.connection_id in positions:
+                    sides = self._hubs.setdefault(link.internal_id, {})
+                    sides.setdefault(positions[link.connection_id], []).append(link)
+        return self._hubs
+
+    def positions(self) -> dict[str, int]:
+        """Return the side of each connection."""
+        return {side.connection_id: side.position for side in self.sides}
+
+    def touched(self) -> set[str]:
+        """Return our ids of the people whose records somebody merged or deleted."""
+        if self._touched is None:
+            positions = self.positions()
+            self._touched = {
+                link.internal_id
+                for link in self.links
+                if link.internal_id
+                and (
+                    link.merged_into
+                    or (positions[link.connection_id], link.external_id) in self.people.upset
+                )
+            }
+        return self._touched
 
     def is_deaf(self, side: int) -> bool:
         """Return whether webhooks of a side were lost for good: it may tell of deletes only so."""
@@ -93,11 +116,14 @@ class Evidence:
 
     def frozen(self, internal_id: str) -> set[str]:
         """Return the fields of a record of ours that wait for a person or were refused."""
+        if self._of is None:
+            self._of = {}
+            for link in self.links:
+                self._of.setdefault(link.internal_id or "", []).append(link)
         found: set[str] = set()
-        for link in self.links:
-            if link.internal_id == internal_id:
-                found.update(link.frozen)
-                found.update(link.refused)
+        for link in self._of.get(internal_id, ()):
+            found.update(link.frozen)
+            found.update(link.refused)
         return found
 
 

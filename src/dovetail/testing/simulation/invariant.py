@@ -119,7 +119,7 @@ def one_record_per_person(evidence: Evidence) -> Found:
     """The app makes no second record of anybody, and none of nobody."""
     links = {(link.connection_id, link.external_id): link for link in evidence.links}
     origin: dict[str, bool] = {}
-    positions = {side.connection_id: side.position for side in evidence.sides}
+    positions = evidence.positions()
     for link in evidence.links:
         if link.internal_id:
             by_people = (positions[link.connection_id], link.external_id) in evidence.people.made
@@ -131,7 +131,7 @@ def one_record_per_person(evidence: Evidence) -> Found:
         where = f"{evidence.sides[side].name} {id}, which the app made,"
         if found is None or found.internal_id is None:
             yield f"{where} belongs to nobody", (id,)
-        elif not origin[found.internal_id] and not _touched(evidence, found.internal_id):
+        elif not origin[found.internal_id] and found.internal_id not in evidence.touched():
             yield f"{where} is of a person whom no person made", (id,)
     for internal_id, sides in evidence.hubs().items():
         for links_here in sides.values():
@@ -167,7 +167,7 @@ def no_value_is_blanked(evidence: Evidence) -> Found:
             for link in links
             if (side, link.external_id) in evidence.people.first
         ]
-        if _touched(evidence, internal_id):
+        if internal_id in evidence.touched():
             continue
         for field in sorted({name for values in first for name in values}):
             held = [value for _, _, value in _held(evidence, internal_id, field)]
@@ -340,19 +340,10 @@ def _edited(evidence: Evidence) -> Iterator[tuple[str, str, list[Entry]]]:
     found: dict[tuple[str, str], list[Entry]] = {}
     for entry in evidence.people.entries:
         internal_id = owner.get((entry.side, entry.id))
-        if internal_id is not None and not _touched(evidence, internal_id):
+        if internal_id is not None and internal_id not in evidence.touched():
             found.setdefault((internal_id, entry.field), []).append(entry)
     for (internal_id, field), entries in found.items():
         yield internal_id, field, entries
-
-
-def _touched(evidence: Evidence, internal_id: str) -> bool:
-    positions = {side.connection_id: side.position for side in evidence.sides}
-    return any(
-        (positions[link.connection_id], link.external_id) in evidence.people.upset
-        for link in evidence.links
-        if link.internal_id == internal_id or link.merged_into
-    )
 
 
 def _held(evidence: Evidence, internal_id: str, field: str) -> list[tuple[str, str, Any]]:

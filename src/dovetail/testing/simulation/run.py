@@ -322,22 +322,28 @@ class _Run:
         """Wait at least that long, then until nothing is left to do; False after hours."""
         await self.clock.sleep(least_s)
         end = self.clock.monotonic() + _SETTLE_S
+        pause_s = 5.0
         while self.clock.monotonic() < end:
-            process = self.process
-            if process.is_alive and process.app._opened:
-                try:
-                    status = await process.run(process.app.sync.status())
-                    counts = await process.run(process.app.status())
-                except (DovetailError, KilledError):
-                    await self.clock.sleep(5.0)
-                    continue
-                busy = counts["deliveries"].get("open", 0) + counts["deliveries"].get(
-                    "scheduled", 0
-                )
-                if status.spokes and status.is_settled and not busy and not self._webhooks_busy():
-                    return True
-            await self.clock.sleep(5.0)
+            seen = self.trace.size
+            if await self._is_at_rest():
+                return True
+            await self.clock.sleep(pause_s)
+            # To look costs more than most of what happens: look less often while nothing does.
+            pause_s = 5.0 if self.trace.size > seen else min(2 * pause_s, 120.0)
         return False
+
+    async def _is_at_rest(self) -> bool:
+        process = self.process
+        if not process.is_alive or not process.app._opened or self._webhooks_busy():
+            return False
+        try:
+            counts = (await process.run(process.app.status()))["deliveries"]
+            if counts.get("open", 0) or counts.get("scheduled", 0):
+                return False
+            status = await process.run(process.app.sync.status())
+        except (DovetailError, KilledError):
+            return False
+        return bool(status.spokes) and status.is_settled
 
     async def _replay(self) -> list[Unfinished]:
         """Bring dead letters back, as a person does who has renewed the credentials."""
