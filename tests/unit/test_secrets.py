@@ -2,9 +2,12 @@
 
 import base64
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from dovetail.core.key_file import KeyFile, new_key
 from dovetail.core.log import REDACTED, redact, redact_text
 from dovetail.core.secrets import SecretBox
 from dovetail.core.settings import Settings
@@ -46,15 +49,15 @@ def test_a_wrong_key_is_told(text):
 
 def test_a_key_file_is_made_once_and_is_its_owners_alone(tmp_path):
     path = tmp_path / "app.db.key"
-    sealed = SecretBox.from_file(path).seal(b"token", "me")
+    sealed = SecretBox(KeyFile(path)).seal(b"token", "me")
 
-    assert SecretBox.from_file(path).open(sealed, "me") == b"token"
+    assert SecretBox(KeyFile(path)).open(sealed, "me") == b"token"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_key_file_that_cannot_be_made_is_told(tmp_path):
     with pytest.raises(ConfigError, match="DOVETAIL_SECRET_KEY"):
-        SecretBox.from_file(tmp_path / "missing" / "key")
+        KeyFile(tmp_path / "missing" / "key")
 
 
 @pytest.mark.parametrize(
@@ -92,3 +95,60 @@ def test_settings_come_from_the_environment_and_do_not_show_the_key():
     assert KEY not in repr(settings)
     with pytest.raises(ConfigError, match="DOVETAIL_PORT"):
         Settings.from_env({"DOVETAIL_PORT": "many"})
+
+
+def test_more_keys_after_a_comma_open_and_the_first_one_seals():
+    old, new = SecretBox(b"o" * 32), base64.b64encode(b"n" * 32).decode()
+    both = SecretBox.from_base64(f"{new},{base64.b64encode(b'o' * 32).decode()}")
+    sealed = old.seal(b"token", "me")
+
+    assert both.open(sealed, "me") == b"token"
+    assert both.needs_rewrap(sealed)
+    moved = both.rewrap(sealed, "me")
+    assert not both.needs_rewrap(moved)
+    assert SecretBox.from_base64(new).open(moved, "me") == b"token"
+    with pytest.raises(ConfigError):
+        old.open(moved, "me")
+    assert moved[-21:] == sealed[-21:], "what the data key encrypts is not touched"
+
+
+def test_a_value_sealed_by_the_first_version_still_opens():
+    nonce = b"n" * 12
+    cipher = AESGCM(b"k" * 32)
+    sealed = b"\x01" + nonce + cipher.encrypt(nonce, b"token", b"me")
+    box = SecretBox.from_base64(KEY)
+
+    assert box.open(sealed, "me") == b"token"
+    assert box.needs_rewrap(sealed)
+    assert box.open(box.rewrap(sealed, "me"), "me") == b"token"
+
+
+def test_a_wrapped_key_opens_for_its_owner_alone():
+    box = SecretBox.from_base64(KEY)
+    with pytest.raises(ConfigError):
+        box.rewrap(box.seal(b"token", "me"), "you")
+
+
+def test_a_process_that_runs_takes_over_the_keys_of_a_changed_file(tmp_path):
+    path = tmp_path / "keys"
+    running, rotating = KeyFile(path), KeyFile(path)
+    box = SecretBox(running)
+    before = box.seal(b"token", "me")
+
+    rotating.add(new_key())
+
+    assert box.open(before, "me") == b"token"
+    assert box.needs_rewrap(before), "it seals with the new key at once"
+    assert SecretBox(KeyFile(path)).open(box.seal(b"x", "me"), "me") == b"x"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.unlink()
+    assert box.open(before, "me") == b"token", "a file that vanished stops nothing"
+
+
+def test_key_files_of_many_processes_that_start_together_agree(tmp_path):
+    path = tmp_path / "keys"
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: SecretBox(KeyFile(path)).key_id, range(8)))
+
+    assert len(set(made)) == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["keys"], "no draft is left"

@@ -35,8 +35,9 @@ from dovetail.connector_sdk.base import Webhooks
 from dovetail.connector_sdk.http import AiohttpTransport
 from dovetail.core import json
 from dovetail.core.cron import Interval
+from dovetail.core.key_file import KeyFile
 from dovetail.core.ports import Ports
-from dovetail.core.secrets import SecretBox
+from dovetail.core.secrets import KeySource, MasterKey, SecretBox, keys_of
 from dovetail.core.settings import Settings
 from dovetail.errors import ConfigError, DovetailError, EnvironmentInUseError
 from dovetail.model.entity import Entity
@@ -156,7 +157,9 @@ class App:
         try:
             await self.store.migrate(upgrade)
             await self.store.write(lambda tx: ensure_indexes(tx, _shipped_entities()))
-            self._connections = Connections(self.store, self._box(), self.ports)
+            self.key_source = self._keys()
+            self.box = SecretBox(self.key_source)
+            self._connections = Connections(self.store, self.box, self.ports)
             self._runtime = Runtime(
                 store=self.store,
                 bus=self._bus,
@@ -350,13 +353,15 @@ class App:
             except DovetailError as error:
                 log.warning("refresh_failed", error=error.message)
 
-    def _box(self) -> SecretBox:
-        if self.settings.secret_key:
-            return SecretBox.from_base64(self.settings.secret_key)
+    def _keys(self) -> KeySource:
+        settings = self.settings
+        if settings.secret_key:
+            return KeySource(keys_of(settings.secret_key))
+        if settings.secret_key_file:
+            return KeyFile(settings.secret_key_file)
         if self.store.in_memory:
-            return SecretBox(os.urandom(32))
-        database = self.settings.database
-        return SecretBox.from_file(database.with_name(database.name + ".key"))
+            return KeySource([MasterKey(os.urandom(32))])
+        return KeyFile(settings.database.with_name(settings.database.name + ".key"))
 
 
 def _require_folder(database: Path) -> None:

@@ -24,6 +24,7 @@ from dovetail.errors import UsageError
 COMMANDS = (
     "run",
     "connect",
+    "secrets",
     "sync",
     "check",
     "sandbox",

@@ -11,6 +11,7 @@ from typing import Any, Self
 from dovetail.errors import ConfigError
 
 _PREFIX = "DOVETAIL_"
+_PATHS = {"secret_key_file": Path}  # its default, None, does not tell what it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Settings:
         host: Where webhooks are received.
         port: Where webhooks are received; 0 takes any free one.
         public_url: What platforms call, when a proxy or tunnel stands in front.
-        secret_key: 32 bytes in base64 that seal credentials; without it a key file beside the
+        secret_key: 32 bytes in base64 that seal credentials; more keys after a comma only open.
+        secret_key_file: A file of such keys, one a line. Without either, a key file beside the
             database is made and used.
         max_body_bytes: Largest webhook body that is read.
         concurrency: Handler runs at the same time.
@@ -37,6 +39,7 @@ class Settings:
     port: int = 8787
     public_url: str | None = None
     secret_key: str | None = None
+    secret_key_file: Path | None = None
     max_body_bytes: int = 1024 * 1024
     concurrency: int = 128
     shutdown_s: float = 10.0
@@ -61,7 +64,7 @@ class Settings:
             text = found.get(name)
             if text is None or text == "":
                 continue
-            values[field.name] = _read(name, text, type(field.default))
+            values[field.name] = _read(name, text, _PATHS.get(field.name, type(field.default)))
         return cls(**values)
 
     def but(self, **changes: Any) -> Self:
