@@ -29,7 +29,7 @@ def to_exact_text(moment: datetime) -> str:
 
 def from_text(text: str) -> datetime:
     """Read the text of `to_text`."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
+    return datetime.fromisoformat(text)
 
 
 def parse_datetime(text: str) -> datetime | None:

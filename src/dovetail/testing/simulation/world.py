@@ -151,7 +151,7 @@ class World:
             platforms=platforms,
             records=size,
             duration_s=length,
-            poll_interval_s=rng.choice((60.0, 300.0)) if length < 20_000 else 900.0,
+            poll_interval_s=rng.choice((60.0, 300.0) if length < 20_000 else (900.0, 3_600.0)),
             policy=rng.choice(("last-write-wins",) * 3 + ("manual-review",)),
             deletes=rng.choice(("keep", "propagate")),
             skew_s=tuple(rng.choice((0.0, 0.0, -45.0, 20.0)) for _ in platforms),
