@@ -15,6 +15,7 @@ Every error that Dovetail raises, sorted by what happens next.
     |  |- TransientError               nothing was applied: retried with backoff
     |  |  |- RateLimitedError          retry_after_s; pauses the connection, not one run
     |  |  |- PlatformUnavailableError
+    |  |  |- ConnectionPausedError     credentials are refused: put off, no try is counted
     |  |- PermanentError               the same call will fail again
     |  |  |- AuthenticationError
     |  |  |- PermissionDeniedError
@@ -159,6 +160,20 @@ class PlatformUnavailableError(TransientError):
     """The platform could not be reached or answered 5xx to a call that is safe to repeat."""
 
     code = "platform-unavailable"
+
+
+class ConnectionPausedError(TransientError):
+    """
+    The connection's credentials are refused and nothing was sent; the work is put off.
+
+    It goes on by itself once the credentials are renewed with ``dovetail connect PLATFORM``.
+    """
+
+    code = "connection-paused"
+
+    def __init__(self, message: str, *, retry_after_s: float, **facts: Any) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, **facts)
+        self.retry_after_s = retry_after_s
 
 
 class PermanentError(ConnectorError):

@@ -24,6 +24,7 @@ from dovetail.core.secrets import SecretBox
 from dovetail.errors import MissingCredentialError
 from dovetail.model.integration import Connection
 from dovetail.runtime.record_table import change_record, insert_record, select_records
+from dovetail.runtime.refusal import clear_refused
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import budgets, credentials
 
@@ -192,6 +193,7 @@ class Connections:
             saved = changed[1] if changed is not None else known[0]
         else:
             saved = insert_record(tx, draft, now)
+        clear_refused(tx, saved.id, now)
         sealed = self._box.seal(json.encode(dict(values)), owner=saved.id)
         statement = tx.insert(credentials).values(
             connection_id=saved.id, sealed=sealed, updated_at=to_micros(now)
@@ -212,6 +214,7 @@ class Connections:
         if not known:
             raise _no_connection(connection_id)
         tx.run(sa.delete(credentials).where(credentials.c.connection_id == connection_id))
+        clear_refused(tx, connection_id, self._ports.clock.now())
         changed = change_record(
             tx,
             Connection,

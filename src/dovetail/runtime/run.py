@@ -3,6 +3,7 @@ Running deliveries and keeping their books: effect and "done" commit together.
 
     done    -> the unit of work is applied and the delivery finished in one transaction
     failed  -> retried after its backoff while the policy allows, then a dead letter
+    paused  -> put off until the connection may be used again; no try is counted
 """
 
 from __future__ import annotations
@@ -18,11 +19,18 @@ import structlog
 
 from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
-from dovetail.errors import InternalError, RunCancelled, StoreError, describe
+from dovetail.errors import (
+    ConnectionPausedError,
+    InternalError,
+    RunCancelled,
+    StoreError,
+    describe,
+)
 from dovetail.runtime.context import RunContext, RunIds, current
 from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.handler import BatchHandler, EventHandler, HandlerSpec
 from dovetail.runtime.log import EventLog
+from dovetail.runtime.refusal import put_off
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import DEAD, DONE, OPEN, deliveries
 from dovetail.runtime.unit import UnitOfWork
@@ -108,10 +116,23 @@ class Runner:
             refused = await self._finish(done, None)
             if refused is not None:
                 outcomes = [refused if outcome is None else outcome for outcome in outcomes]
-        return [
-            [] if outcome is None else await self._fail(spec, taken, outcome)
+        left = [
+            []
+            if outcome is None or isinstance(outcome, ConnectionPausedError)
+            else await self._fail(spec, taken, outcome)
             for taken, outcome in zip(lanes, outcomes, strict=True)
         ]
+        pause = next((one for one in outcomes if isinstance(one, ConnectionPausedError)), None)
+        if pause is not None:
+            # Last, because from then on the dispatcher may be given them again.
+            paused = [
+                delivery
+                for taken, outcome in zip(lanes, outcomes, strict=True)
+                if isinstance(outcome, ConnectionPausedError)
+                for delivery in taken
+            ]
+            await self._put_off(paused, pause)
+        return left
 
     async def park(self, delivery: Delivery, error: BaseException) -> None:
         """Make the delivery a dead letter."""
@@ -153,6 +174,9 @@ class Runner:
     async def _fail(
         self, spec: HandlerSpec, taken: list[Delivery], error: BaseException
     ) -> list[Delivery]:
+        if isinstance(error, ConnectionPausedError):
+            await self._put_off(taken, error)
+            return []
         # The latest delivery counts the tries of a coalesced run; its elders share its fate.
         delivery = taken[-1]
         delivery.attempt += 1
@@ -175,6 +199,18 @@ class Runner:
         )
         await self._record_failure(taken, error, dead=dead, due_at=due_at)
         return [] if dead else taken
+
+    async def _put_off(self, taken: list[Delivery], error: ConnectionPausedError) -> None:
+        """Let the store alone keep what waits for credentials: others need the place."""
+        due_at = to_micros(self._clock.now()) + int(error.retry_after_s * 1_000_000)
+        ids, record = [delivery.id for delivery in taken], json.encode(describe(error))
+        log.debug("deliveries_put_off", count=len(ids), error=error.message)
+
+        def work(tx: Tx) -> None:
+            put_off(tx, ids, due_at=due_at, error=record)
+            tx.after_commit(self._log.on_scheduled)
+
+        await self._store.write(work)
 
     async def _record_failure(
         self, taken: list[Delivery], error: BaseException, *, dead: bool, due_at: int

@@ -125,3 +125,14 @@ credentials = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
 )
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("why", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("probe_at", BigInteger, nullable=False),
+    Column("probes", Integer, nullable=False),
+    Column("is_told", SmallInteger, nullable=False),
+)

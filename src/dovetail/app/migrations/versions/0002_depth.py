@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -10,7 +13,22 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables."""
+    _make_refusals()
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.drop_table("refusals")
+
+
+def _make_refusals() -> None:
+    op.create_table(
+        "refusals",
+        sa.Column("connection_id", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("probe_at", sa.BigInteger(), nullable=False),
+        sa.Column("probes", sa.Integer(), nullable=False),
+        sa.Column("is_told", sa.SmallInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("connection_id"),
+    )
