@@ -85,7 +85,10 @@ class HttpServer:
         Raises:
             EnvironmentInUseError: The port is taken or the address cannot be used.
         """
-        listener = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        # Named as TCP, or asyncio leaves Nagle's algorithm on: head and body of an answer are two
+        # writes, and the second would wait 40 ms for the other side's delayed acknowledgement.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((self._host, self.port))
