@@ -1,13 +1,22 @@
-"""A keyed handler with one recorded step, beside a bare loop that makes the same writes."""
+"""
+A keyed handler with one recorded step: the event, its delivery, the step and "done" are durable.
+
+Beside it: a bare asyncio loop with group commit that makes the same writes into the same tables
+and nothing else, and DBOS on SQLite, once as its queue with one run a key at a time (what we do),
+once as plain workflows, which keep no order.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import time
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
-from benchmarks.figure import Figure
+from benchmarks.bare import BareGroup
+from benchmarks.rounds import Sample, alternate, cost, rate, spread, timed
+from benchmarks.row import Row
 from dovetail import Event, on, step
 from dovetail.app.app import App
 from dovetail.app.load import program_of
@@ -18,6 +27,7 @@ from dovetail.testing.app import make_module
 
 SENDERS, PER_COMMIT = 8, 50
 PAYLOAD = b'{"n":12345}'
+HASH = "0123456789abcdef01234567"
 
 
 async def effect(number: int) -> int:
@@ -29,49 +39,59 @@ async def handle(event: Event) -> None:
     await step("effect", effect, event.payload["n"])
 
 
-def measure(folder: Path, items: int) -> list[Figure]:
+def measure(folder: Path, items: int) -> list[Row]:
     configure_logging("warning")
-    items = max(items // 4, 100)
-    bare = bare_loop(folder / "bare.db", items)
-    ours, cpu_ms = asyncio.run(durable(folder / "ours.db", items))
+    items = max(items // 2, 100)
+    contestants = {
+        "ours": lambda n: asyncio.run(durable(folder / f"ours{n}.db", items)),
+        "bare": lambda n: asyncio.run(bare(folder / f"bare{n}.db", items)),
+    }
+    if importlib.util.find_spec("dbos") is not None:
+        few = min(max(items // 50, 20), 200)
+        contestants["queue"] = lambda n: dbos("queue", folder / f"queue{n}.db", few)
+        contestants["plain"] = lambda n: dbos("plain", folder / f"plain{n}.db", few)
+    found = alternate(contestants)
+    ours, beside = found["ours"], found["bare"]
+    name = "durable keyed handler with one step"
     return [
-        Figure("bare sqlite3, the same rows and commits", bare, "limit", "synchronous=FULL"),
-        Figure("send, run, step, done", ours, "ours", f"{cpu_ms:.3f} ms of processor each"),
+        dbos_row(name, "queue", "one run a key at a time", found, at_least=150),
+        dbos_row(name, "plain", "plain workflows, no order per key", found),
+        Row(
+            name,
+            rate(ours),
+            "events/s",
+            "asyncio + sqlite3, same writes",
+            rate(beside),
+            at_least=0.3,
+            note=f"{spread(ours)}; synchronous=FULL",
+        ),
+        Row(
+            "processor time of it",
+            cost(ours),
+            "ms",
+            "asyncio + sqlite3, same writes",
+            cost(beside),
+            note="lower is better",
+        ),
     ]
 
 
-def bare_loop(path: Path, items: int) -> float:
-    """Insert the event, the delivery and the step, and mark the delivery done; commits as ours."""
-    db = sqlite3.connect(path, isolation_level=None)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
-    db.execute("CREATE TABLE e (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, payload BLOB)")
-    db.execute("CREATE TABLE d (id INTEGER PRIMARY KEY, seq INT, status INT)")
-    db.execute("CREATE INDEX open ON d (id) WHERE status = 0")
-    db.execute("CREATE TABLE s (id INT, name TEXT, result BLOB, PRIMARY KEY (id, name))")
-    started = time.perf_counter()
-    for first in range(1, items + 1, PER_COMMIT):
-        numbers = range(first, min(first + PER_COMMIT, items + 1))
-        db.execute("BEGIN IMMEDIATE")
-        db.executemany("INSERT INTO e VALUES (?, ?, ?)", [(n, f"e{n}", PAYLOAD) for n in numbers])
-        db.executemany("INSERT INTO d VALUES (?, ?, 0)", [(n, n) for n in numbers])
-        db.execute("COMMIT")
-        db.execute("BEGIN IMMEDIATE")
-        db.executemany("INSERT INTO s VALUES (?, 'effect', ?)", [(n, b"1") for n in numbers])
-        db.execute("COMMIT")
-        db.execute("BEGIN IMMEDIATE")
-        db.executemany("UPDATE d SET status = 1 WHERE id = ?", [(n,) for n in numbers])
-        db.execute("COMMIT")
-    seconds = time.perf_counter() - started
-    db.close()
-    return items / seconds
+def dbos_row(
+    name: str, kind: str, words: str, found: dict[str, list[Sample]], at_least: float | None = None
+) -> Row:
+    ours, theirs = found["ours"], found.get(kind)
+    if theirs is None:
+        beside = f"DBOS on SQLite, {words}: not installed (the bench extra)"
+        return Row(name, rate(ours), "events/s", beside, None, at_least)
+    note = f"processor time {cost(ours):.3f} ms beside {cost(theirs):.2f} ms"
+    beside = f"DBOS on SQLite, {words}"
+    return Row(name, rate(ours), "events/s", beside, rate(theirs), at_least, note=note)
 
 
-async def durable(path: Path, items: int) -> tuple[float, float]:
+async def durable(path: Path, items: int) -> Sample:
     app = App(program_of(make_module(handle)), settings=Settings(database=path))
     await app.start(serve=False, schedules=False)
     log = app.runtime.log
-    wall, cpu = time.perf_counter(), time.process_time()
 
     async def sender(first: int) -> None:
         for start in range(first, items, SENDERS * PER_COMMIT):
@@ -87,9 +107,52 @@ async def durable(path: Path, items: int) -> tuple[float, float]:
             ]
             await app.store.write(lambda tx, drafts=drafts: log.append(tx, drafts))
 
-    await asyncio.gather(*(sender(number * PER_COMMIT) for number in range(SENDERS)))
-    await app.runtime.wait_idle()
-    rate = items / (time.perf_counter() - wall)
-    cpu_ms = 1000 * (time.process_time() - cpu) / items
+    with timed(items) as sample:
+        await asyncio.gather(*(sender(number * PER_COMMIT) for number in range(SENDERS)))
+        await app.runtime.wait_idle()
     await app.stop()
-    return rate, cpu_ms
+    return sample
+
+
+async def bare(path: Path, items: int) -> Sample:
+    """Insert event and delivery, then, one task an event, the step, and mark the delivery done."""
+    group = BareGroup(path)
+    group.start()
+    runs: list[asyncio.Task[None]] = []
+
+    async def run(number: int) -> None:
+        await group.write([("step", (number, "effect", 0, HASH, b"1", 0))])
+        await group.write([("done", (0, number))])
+
+    async def sender(first: int) -> None:
+        for start in range(first, items, SENDERS * PER_COMMIT):
+            numbers = range(start + 1, min(start + PER_COMMIT, items) + 1)
+            events = [("event", event_row(number)) for number in numbers]
+            deliveries = [("delivery", delivery_row(number)) for number in numbers]
+            await group.write(events + deliveries)
+            runs.extend(asyncio.create_task(run(number)) for number in numbers)
+
+    with timed(items) as sample:
+        await asyncio.gather(*(sender(number * PER_COMMIT) for number in range(SENDERS)))
+        await asyncio.gather(*runs)
+    await group.close()
+    return sample
+
+
+def event_row(number: int) -> tuple[object, ...]:
+    id = f"01980000-0000-7000-8000-{number:012d}"
+    head = (number, id, "thing.happened", str(number), "default", "bench")
+    return (*head, PAYLOAD, 0, None, None, None)
+
+
+def delivery_row(number: int) -> tuple[object, ...]:
+    return (number, number, "handle", "default", 0, 0, 0)
+
+
+def dbos(kind: str, path: Path, items: int) -> Sample:
+    """In a process of its own: it starts threads and keeps global state."""
+    script = Path(__file__).with_name("dbos_peer.py")
+    command = [sys.executable, str(script), kind, str(path), str(items)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    per_second, cpu_ms = done.stdout.split()[-2:]
+    return Sample(float(per_second), float(cpu_ms))

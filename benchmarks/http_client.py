@@ -12,8 +12,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import multiprocessing
-import statistics
-import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -21,12 +19,13 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.figure import Figure
+from benchmarks.rounds import Sample, alternate, cost, rate, spread
+from benchmarks.rounds import timed as measured
+from benchmarks.row import ROUNDS, Row
 from dovetail.connector_sdk.http import AiohttpTransport
 from dovetail.core.transport import HttpRequest
 
 AT_ONCE = 64
-ROUNDS = 5
 HEADERS = {"Authorization": "Bearer benchmark", "Content-Type": "application/json"}
 BODY = b'{"properties":{"email":"ada@example.com","firstname":"Ada","phone":"+44 20 7946 0000"}}'
 ANSWER = b'{"id":"512","createdAt":"2026-03-01T10:00:00.000Z","properties":{"firstname":"Ada"}}'
@@ -36,55 +35,49 @@ Post = Callable[[], Awaitable[None]]
 Client = Callable[[str, Callable[[Post], Awaitable[None]]], Awaitable[None]]
 
 
-def measure(folder: Path, items: int) -> list[Figure]:
+def measure(folder: Path, items: int) -> list[Row]:
     del folder  # nothing is kept
-    clients: dict[str, tuple[Client, str]] = {
-        "AiohttpTransport": (ours, "ours"),
-        "aiohttp": (bare_aiohttp, "limit"),
-    }
+    clients: dict[str, Client] = {"ours": ours, "aiohttp": bare_aiohttp}
     if importlib.util.find_spec("pyreqwest") is not None:
-        clients["pyreqwest"] = (pyreqwest, "peer")
+        clients["pyreqwest"] = pyreqwest
     here, there = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
     server.start()
     try:
         url = f"http://127.0.0.1:{here.recv()}/crm/v3/objects/contacts"
-        runs: dict[str, list[tuple[float, float]]] = {name: [] for name in clients}
-        # In turn, so that a busy moment of the machine does not fall on one client alone.
-        for _ in range(ROUNDS):
-            for name, (client, _) in clients.items():
-                runs[name].append(asyncio.run(timed(client, url, max(items // ROUNDS, AT_ONCE))))
+        each = max(items // ROUNDS, AT_ONCE)
+        found = alternate(
+            {
+                name: lambda _, client=client: asyncio.run(timed(client, url, each))
+                for name, client in clients.items()
+            }
+        )
     finally:
         server.terminate()
         server.join()
-    return [figure(name, clients[name][1], found) for name, found in runs.items()]
+    return [row("aiohttp, bare", found, "aiohttp"), row("pyreqwest", found, "pyreqwest")]
 
 
-def figure(name: str, what: str, runs: list[tuple[float, float]]) -> Figure:
-    rates = [rate for rate, _ in runs]
-    cpu = statistics.median(cost for _, cost in runs)
-    spread = f"{min(rates):,.0f} to {max(rates):,.0f} in {len(runs)} rounds"
-    return Figure(
-        f"{name}, {AT_ONCE} at once",
-        statistics.median(rates),
-        what,
-        f"{cpu * 1000:.2f} ms of processor time each; {spread}",
-    )
+def row(beside: str, found: dict[str, list[Sample]], peer: str) -> Row:
+    name, mine, theirs = f"HTTP client, {AT_ONCE} at once", found["ours"], found.get(peer)
+    if theirs is None:
+        return Row(name, rate(mine), "requests/s", f"{beside}: not installed", None)
+    note = f"processor time {cost(mine):.2f} ms beside {cost(theirs):.2f} ms; {spread(mine)}"
+    return Row(name, rate(mine), "requests/s", beside, rate(theirs), note=note)
 
 
-async def timed(client: Client, url: str, items: int) -> tuple[float, float]:
-    """Return requests a second, and the processor time of one in this process, in seconds."""
-    taken: list[tuple[float, float]] = []
+async def timed(client: Client, url: str, items: int) -> Sample:
+    """Return requests a second, and the processor time of one in this process."""
+    taken: list[Sample] = []
 
     async def use(post: Post) -> None:
         await many(post, AT_ONCE * 4)  # connections are open, and the code is warm
-        started, cpu = time.perf_counter(), time.process_time()
-        await many(post, items)
-        taken.append((time.perf_counter() - started, time.process_time() - cpu))
+        with measured(items) as sample:
+            await many(post, items)
+        taken.append(sample)
 
     await client(url, use)
-    ((seconds, cpu_seconds),) = taken
-    return items / seconds, cpu_seconds / items
+    return taken[0]
 
 
 async def many(post: Post, items: int) -> None:
