@@ -23,6 +23,7 @@ from dovetail.connector_sdk.response import ApiResponse, ErrorDetail, plain_deta
 from dovetail.connector_sdk.spec import ErrorRule
 from dovetail.core import json as json_codec
 from dovetail.core.clock import Clock
+from dovetail.core.telemetry import span
 from dovetail.core.transport import HttpRequest, HttpResponse, Transport, TransportError
 from dovetail.errors import (
     ConnectorError,
@@ -144,7 +145,7 @@ class Api:
         error_rules: Tried before the usual meanings of a status.
         explain: Reads the platform's error format.
         settings: Of the connection.
-        on_call: Told the path and status of every answer.
+        on_call: Told the path and status of every answer; 0 when there was none.
     """
 
     def __init__(  # noqa: PLR0913 - everything that a connection is made of, by name
@@ -251,15 +252,10 @@ class Api:
 
     async def _send(self, call: Call, request: HttpRequest) -> ApiResponse:
         self.calls[call.operation] += 1
-        try:
-            answer = await self._transport.send(request)
-        except TransportError as error:
-            raise self._redacted(call.broken(error)) from error
+        answer = await self._exchange(call, request)
         # The answer to a write must not be lost because the database was busy for the budget.
         with suppress(StoreError):
             await self._budget.observe(call.path, answer.status, answer.headers)
-        if self._on_call is not None:
-            self._on_call(call.path, answer.status)
         return ApiResponse(
             status=answer.status,
             headers=answer.headers,
@@ -267,6 +263,29 @@ class Api:
             body=answer.body,
             received_at=self.clock.now(),
         )
+
+    async def _exchange(self, call: Call, request: HttpRequest) -> HttpResponse:
+        status = 0
+        try:
+            with span(
+                f"{call.method} {self.platform}",
+                "client",
+                http__request__method=call.method,
+                url__path=self.credentials.redact(call.path),
+                dovetail__platform=self.platform,
+                dovetail__operation=call.operation,
+            ) as told:
+                answer = await self._transport.send(request)
+                status = answer.status
+                told.note("http.response.status_code", status)
+                if status >= 400:
+                    told.fail(f"{self.title} answered {status}")
+                return answer
+        except TransportError as error:
+            raise self._redacted(call.broken(error)) from error
+        finally:
+            if self._on_call is not None:
+                self._on_call(call.path, status)
 
     async def _refuse(self, call: Call, response: ApiResponse) -> None:
         error = call.refused(response, self._explain(response), self._error_rules)

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.core.ids import derive_id
+from dovetail.core.telemetry import span
 from dovetail.errors import ReplayMismatchError, UsageError
 from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.store.port import Store, Tx
@@ -101,7 +102,8 @@ class RunContext(Context):
                     delivery=self.delivery_id,
                 )
             return read_back(result, call)
-        value = await _call(call, args, kwargs)
+        with span(f"step {name}", dovetail__repeat=repeat):
+            value = await _call(call, args, kwargs)
         result = _encode_result(name, value)
         await self.store.write_each(
             _record_steps,

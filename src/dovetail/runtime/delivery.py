@@ -15,7 +15,8 @@ class Delivery(msgspec.Struct, kw_only=True):
 
     `attempt` counts the failed tries so far; `due_at` is when it may run (microseconds). `fresh`
     means that it was made by this process and has never been tried, so no step can be recorded
-    for it yet. `history` holds the last failures, oldest first.
+    for it yet. `history` holds the last failures, oldest first. `outcome` is set by a runner that
+    left it neither done nor failed, for whoever watches.
     """
 
     id: int
@@ -25,6 +26,7 @@ class Delivery(msgspec.Struct, kw_only=True):
     attempt: int = 0
     fresh: bool = False
     history: list[dict[str, Any]] = []
+    outcome: str = ""
 
     @property
     def lane(self) -> tuple[str, str, str]:

@@ -23,12 +23,13 @@ from dovetail.core.clock import Clock, to_micros
 from dovetail.errors import InternalError, StoreError
 from dovetail.runtime.bus.port import Bus
 from dovetail.runtime.delivery import Delivery
-from dovetail.runtime.handler import Subscriptions
+from dovetail.runtime.handler import HandlerSpec, Subscriptions
 from dovetail.runtime.lane import Lane, LaneKey, ReadyGroup
 from dovetail.runtime.log import event_of
 from dovetail.runtime.run import Runner
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import OPEN, SCHEDULED, deliveries, events, sequences
+from dovetail.runtime.watch import RunWatch
 
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ class Dispatcher:
         bus: Where committed deliveries arrive.
         subscriptions: The handlers of this process.
         runner: Runs one delivery or batch and keeps its books.
+        watch: Counts and tells of runs.
         clock: Time.
         concurrency: Runs at the same time, over all handlers.
     """
@@ -60,6 +62,7 @@ class Dispatcher:
         bus: Bus,
         subscriptions: Subscriptions,
         runner: Runner,
+        watch: RunWatch,
         clock: Clock,
         concurrency: int = 128,
     ) -> None:
@@ -67,6 +70,7 @@ class Dispatcher:
         self._bus = bus
         self._subscriptions = subscriptions
         self._runner = runner
+        self._watch = watch
         self._clock = clock
         self._concurrency = concurrency
         self._lanes: dict[LaneKey, Lane] = {}
@@ -107,6 +111,11 @@ class Dispatcher:
                 run.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
         return len(unfinished)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its loops go on; one that ended by itself is a fault."""
+        return bool(self._loops) and not any(loop.done() for loop in self._loops)
 
     @property
     def running(self) -> int:
@@ -204,10 +213,7 @@ class Dispatcher:
     async def _serve(self, group: ReadyGroup, lanes: list[Lane]) -> None:
         taken = [lane.take() for lane in lanes]
         try:
-            if group.spec.batch is None:
-                kept = [await self._runner.run_one(group.spec, taken[0])]
-            else:
-                kept = await self._runner.run_batch(group.spec, taken)
+            kept = await self._run(group.spec, taken)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -221,6 +227,14 @@ class Dispatcher:
         for lane, left in zip(lanes, kept, strict=True):
             self._release(lane, left)
         self._bus.settle(_finished(taken, kept))
+
+    async def _run(self, spec: HandlerSpec, taken: list[list[Delivery]]) -> list[list[Delivery]]:
+        with self._watch.serving(spec.name, taken) as serving:
+            if spec.batch is None:
+                serving.kept = [await self._runner.run_one(spec, taken[0])]
+            else:
+                serving.kept = await self._runner.run_batch(spec, taken)
+            return serving.kept
 
     def _release(self, lane: Lane, left: list[Delivery]) -> None:
         lane.running = False

@@ -26,6 +26,7 @@ from dovetail.runtime.run import Runner
 from dovetail.runtime.schedule import Schedule, Scheduler
 from dovetail.runtime.store.port import Store
 from dovetail.runtime.unit import UnitOfWork
+from dovetail.runtime.watch import RunWatch
 
 logger = structlog.get_logger("dovetail.runtime")
 
@@ -67,6 +68,7 @@ class Runtime:
             bus=bus,
             subscriptions=self.subscriptions,
             runner=runner,
+            watch=RunWatch(log.tally, ports.clock),
             clock=ports.clock,
             concurrency=concurrency,
         )
@@ -78,6 +80,11 @@ class Runtime:
         """Run open deliveries, then what comes."""
         self._dispatcher.start()
         self._started = True
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it was started and its loops go on."""
+        return self._started and self._dispatcher.is_alive
 
     def schedule(self, items: Sequence[Schedule]) -> None:
         """Send the ticks of exactly these schedules from now on."""

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from dovetail.core import json
 from dovetail.core.clock import Clock, from_micros, to_micros
 from dovetail.core.ids import Ids
+from dovetail.core.telemetry import Tally
 from dovetail.model.event import Event
 from dovetail.runtime.bus.port import Bus
 from dovetail.runtime.delivery import Delivery
@@ -54,6 +55,8 @@ class EventLog:
         self.clock = clock
         self.on_scheduled: Callable[[], None] = _nothing
         """Called after a commit that scheduled a delivery for later."""
+        self.tally = Tally()
+        """Where events and runs are counted."""
         self._ids = ids
         self._bus = bus
 
@@ -75,6 +78,7 @@ class EventLog:
             for offset, (draft, event_id) in enumerate(fresh)
         ]
         tx.run(_INSERT_EVENT, [event_row(event) for event, _ in appended])
+        tx.after_commit(lambda: self._count(appended))
         self._deliver(tx, appended, now)
         return ids
 
@@ -88,6 +92,11 @@ class EventLog:
         ]
         self._make(tx, [(event, name, None) for event, name in made], now)
         return len(made)
+
+    def _count(self, appended: Sequence[tuple[Event, datetime | None]]) -> None:
+        tally = self.tally
+        for event, _ in appended:
+            tally.events[event.type, tally.tenant(event.business_id)] += 1
 
     def _deliver(
         self, tx: Tx, appended: Sequence[tuple[Event, datetime | None]], now: datetime
