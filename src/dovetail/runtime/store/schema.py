@@ -136,3 +136,14 @@ refusals = Table(
     Column("probes", Integer, nullable=False),
     Column("is_told", SmallInteger, nullable=False),
 )
+
+token_leases = Table(
+    "token_leases",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("owner", Text),
+    Column("fence", BigInteger, nullable=False),
+    Column("saved_fence", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("asked_at", BigInteger),
+)

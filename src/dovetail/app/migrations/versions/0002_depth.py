@@ -14,10 +14,12 @@ depends_on = None
 def upgrade() -> None:
     """Make the tables."""
     _make_refusals()
+    _make_token_leases()
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.drop_table("token_leases")
     op.drop_table("refusals")
 
 
@@ -30,5 +32,18 @@ def _make_refusals() -> None:
         sa.Column("probe_at", sa.BigInteger(), nullable=False),
         sa.Column("probes", sa.Integer(), nullable=False),
         sa.Column("is_told", sa.SmallInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("connection_id"),
+    )
+
+
+def _make_token_leases() -> None:
+    op.create_table(
+        "token_leases",
+        sa.Column("connection_id", sa.Text(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=True),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
+        sa.Column("saved_fence", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("connection_id"),
     )
