@@ -122,6 +122,23 @@ async def test_only_the_failed_part_of_a_batch_is_tried_again():
     assert batches == [["a", "b", "c"], ["b"]]
 
 
+async def test_what_failed_together_is_tried_again_together():
+    batches = []
+
+    async def together(events):
+        batches.append(sorted(event.key for event in events))
+        if len(batches) < 4:
+            raise TransientError("the platform is away")
+        return [None] * len(events)
+
+    batch = Batch(size=10, group=lambda event: "")
+    async with runtime(handler(together, batch=batch)) as made:
+        await send(made, "a", "b", "c")
+        await made.wait_idle()
+
+    assert batches == [["a", "b", "c"]] * 4
+
+
 async def test_a_batch_handler_that_miscounts_loses_nothing():
     async def together(events):
         return []

@@ -48,6 +48,32 @@ class _Finish:
     unit: UnitOfWork | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """The deliveries of one lane that failed together, and what comes next for them."""
+
+    taken: list[Delivery]
+    error: BaseException
+    dead: bool
+    due_at: int
+
+    def rows(self, now: int) -> list[dict[str, Any]]:
+        """Return what the store keeps of it, by delivery."""
+        facts = describe(self.error)
+        record = facts | {"traceback": _trace(self.error)} if self.dead else facts
+        latest = self.taken[-1]
+        latest.history = [*latest.history, {"at": now, **facts}][-_HISTORY:]
+        kept = {
+            "status": DEAD if self.dead else OPEN,
+            "attempt": latest.attempt,
+            "due_at": self.due_at,
+            "finished_at": now if self.dead else None,
+            "error": json.encode(record),
+            "history": json.encode(latest.history),
+        }
+        return [{"delivery": delivery.id, **kept} for delivery in self.taken]
+
+
 class Runner:
     """
     Runs handlers for the dispatcher.
@@ -89,7 +115,10 @@ class Runner:
             error = await self._finish(taken, context.unit)
         if error is None:
             return []
-        return await self._fail(spec, taken, error)
+        if isinstance(error, ConnectionPausedError):
+            await self._put_off(taken, error)
+            return []
+        return (await self._fail(spec, [(taken, error)]))[0]
 
     async def run_batch(
         self, spec: HandlerSpec, lanes: list[list[Delivery]]
@@ -116,12 +145,13 @@ class Runner:
             refused = await self._finish(done, None)
             if refused is not None:
                 outcomes = [refused if outcome is None else outcome for outcome in outcomes]
-        left = [
-            []
-            if outcome is None or isinstance(outcome, ConnectionPausedError)
-            else await self._fail(spec, taken, outcome)
-            for taken, outcome in zip(lanes, outcomes, strict=True)
-        ]
+        failed = {
+            index: outcome
+            for index, outcome in enumerate(outcomes)
+            if outcome is not None and not isinstance(outcome, ConnectionPausedError)
+        }
+        kept = await self._fail(spec, [(lanes[index], error) for index, error in failed.items()])
+        open_still = dict(zip(failed, kept, strict=True))
         pause = next((one for one in outcomes if isinstance(one, ConnectionPausedError)), None)
         if pause is not None:
             # Last, because from then on the dispatcher may be given them again.
@@ -132,11 +162,11 @@ class Runner:
                 for delivery in taken
             ]
             await self._put_off(paused, pause)
-        return left
+        return [open_still.get(index, []) for index in range(len(lanes))]
 
     async def park(self, delivery: Delivery, error: BaseException) -> None:
         """Make the delivery a dead letter."""
-        await self._record_failure([delivery], error, dead=True, due_at=delivery.due_at)
+        await self._record([_Failure([delivery], error, dead=True, due_at=delivery.due_at)])
 
     def _context(self, spec: HandlerSpec, delivery: Delivery) -> RunContext:
         event = delivery.event
@@ -172,17 +202,34 @@ class Runner:
         return None
 
     async def _fail(
-        self, spec: HandlerSpec, taken: list[Delivery], error: BaseException
-    ) -> list[Delivery]:
-        if isinstance(error, ConnectionPausedError):
-            await self._put_off(taken, error)
-            return []
+        self, spec: HandlerSpec, failed: list[tuple[list[Delivery], BaseException]]
+    ) -> list[list[Delivery]]:
+        """Keep the books of lanes that failed in one call; return what stays open of each."""
+        waits: dict[tuple[str, int], float] = {}
+        failures = [self._judge(spec, taken, error, waits) for taken, error in failed]
+        if failures:
+            await self._record(failures)
+        return [[] if failure.dead else failure.taken for failure in failures]
+
+    def _judge(
+        self,
+        spec: HandlerSpec,
+        taken: list[Delivery],
+        error: BaseException,
+        waits: dict[tuple[str, int], float],
+    ) -> _Failure:
         # The latest delivery counts the tries of a coalesced run; its elders share its fate.
         delivery = taken[-1]
         delivery.attempt += 1
-        delivery.fresh = False
         dead = not spec.retry.allows(error, delivery.attempt)
-        wait_s = 0.0 if dead else spec.retry.wait_s(error, delivery.attempt, self._rng)
+        wait_s = 0.0
+        if not dead:
+            # What failed together for one reason is tried again together: with a wait of its
+            # own each, a batch would fall apart into as many calls as it has records.
+            alike = (str(error), delivery.attempt)
+            if alike not in waits:
+                waits[alike] = spec.retry.wait_s(error, delivery.attempt, self._rng)
+            wait_s = waits[alike]
         due_at = to_micros(self._clock.now()) + int(wait_s * 1_000_000)
         for one in taken:
             one.due_at = due_at
@@ -197,14 +244,15 @@ class Runner:
             error=describe(error)["message"],
             next="dead letter" if dead else f"retry in {wait_s:.1f} s",
         )
-        await self._record_failure(taken, error, dead=dead, due_at=due_at)
-        return [] if dead else taken
+        return _Failure(taken, error, dead=dead, due_at=due_at)
 
     async def _put_off(self, taken: list[Delivery], error: ConnectionPausedError) -> None:
         """Let the store alone keep what waits for credentials: others need the place."""
         due_at = to_micros(self._clock.now()) + int(error.retry_after_s * 1_000_000)
         ids, record = [delivery.id for delivery in taken], json.encode(describe(error))
         log.debug("deliveries_put_off", count=len(ids), error=error.message)
+        for one in taken:
+            one.outcome = "put_off"
 
         def work(tx: Tx) -> None:
             put_off(tx, ids, due_at=due_at, error=record)
@@ -212,36 +260,20 @@ class Runner:
 
         await self._store.write(work)
 
-    async def _record_failure(
-        self, taken: list[Delivery], error: BaseException, *, dead: bool, due_at: int
-    ) -> None:
+    async def _record(self, failures: list[_Failure]) -> None:
         now = to_micros(self._clock.now())
-        record = describe(error) | {"traceback": _trace(error)} if dead else describe(error)
-        latest = taken[-1]
-        latest.history = [*latest.history, {"at": now, **describe(error)}][-_HISTORY:]
-        values = {
-            "status": DEAD if dead else OPEN,
-            "attempt": latest.attempt,
-            "due_at": due_at,
-            "finished_at": now if dead else None,
-            "error": json.encode(record),
-            "history": json.encode(latest.history),
-        }
-        ids = [delivery.id for delivery in taken]
+        rows = [row for failure in failures for row in failure.rows(now)]
+        final = any(failure.dead for failure in failures)
         waited = 0.0
         while True:
             try:
-                await self._store.write(
-                    lambda tx: tx.run(
-                        sa.update(deliveries).where(deliveries.c.id.in_(ids)).values(values)
-                    )
-                )
+                await self._store.write(lambda tx: tx.run(_FAILED, rows))
                 return
             except StoreError as refused:
                 # Locked or full: the delivery is still open in the store, so nothing is lost; wait
                 # for the database, saying so, rather than forget the attempt.
                 log.warning("store_refused", error=refused.message, waited_s=waited)
-                if waited >= _STORE_PATIENCE_S and not dead:
+                if waited >= _STORE_PATIENCE_S and not final:
                     return
                 pause = min(1.0 + waited, 5.0)
                 waited += pause
@@ -257,6 +289,13 @@ _DONE = (
     sa.update(deliveries)
     .where(deliveries.c.id == sa.bindparam("delivery"))
     .values(status=DONE, finished_at=sa.bindparam("at"))
+)
+
+_KEPT = ("status", "attempt", "due_at", "finished_at", "error", "history")
+_FAILED = (
+    sa.update(deliveries)
+    .where(deliveries.c.id == sa.bindparam("delivery"))
+    .values({name: sa.bindparam(name) for name in _KEPT})
 )
 
 
