@@ -109,10 +109,14 @@ class RunContext(Context):
             _record_steps,
             {
                 "delivery_id": self.delivery_id,
+                "kind": 0,
                 "name": name,
+                "key": "",
                 "repeat": repeat,
+                "position": 0,
                 "input_hash": wanted,
                 "result": result,
+                "started_at": to_micros(self.clock.now()),
                 "recorded_at": to_micros(self.clock.now()),
             },
         )

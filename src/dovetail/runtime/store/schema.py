@@ -33,10 +33,13 @@ events = Table(
     Column("caused_by", Text),
 )
 
-OPEN, DONE, SCHEDULED, DEAD, DISCARDED = range(5)
-"""Status of a delivery. OPEN: to be run now or at its retry time. SCHEDULED: sent with a delay."""
+OPEN, DONE, SCHEDULED, DEAD, DISCARDED, CANCELLED = range(6)
+"""
+Status of a delivery. OPEN: to be run now or at its retry time. SCHEDULED: sent with a delay, or a
+run that sleeps or waits.
+"""
 
-STATUS_NAMES = ("open", "done", "scheduled", "dead", "discarded")
+STATUS_NAMES = ("open", "done", "scheduled", "dead", "discarded", "cancelled")
 
 deliveries = Table(
     "deliveries",
@@ -51,10 +54,16 @@ deliveries = Table(
     Column("finished_at", BigInteger),
     Column("error", LargeBinary),
     Column("history", LargeBinary),
+    # Starts in a row that ended with the death of the process; see runtime/suspect.py.
+    Column("starts", Integer, nullable=False, server_default="0"),
+    # What errors like this one have in common; set when the delivery dies.
+    Column("likeness", Text),
 )
 # Partial indexes: their size is the backlog, not the history, so that claiming stays cheap.
 Index(
     "ix_deliveries_open",
+    deliveries.c.handler,
+    deliveries.c.business_id,
     deliveries.c.id,
     sqlite_where=text("status = 0"),
     postgresql_where=text("status = 0"),
@@ -68,22 +77,70 @@ Index(
 Index(
     "ix_deliveries_dead",
     deliveries.c.handler,
+    deliveries.c.likeness,
     deliveries.c.id,
     sqlite_where=text("status = 3"),
     postgresql_where=text("status = 3"),
 )
 
+STEP, SLEEP, WAIT, UNDO, COMMIT, FAILURE, CHILD = range(7)
+"""
+Kind of a journal entry. COMMIT: what a run had written when it was suspended. FAILURE: an error
+that is raised again, because the run has undone what went before it.
+"""
+
+KIND_NAMES = ("step", "sleep", "wait", "undo", "commit", "failure", "child")
+
 steps = Table(
     "steps",
     metadata,
     Column("delivery_id", BigInteger, primary_key=True),
+    Column("kind", SmallInteger, primary_key=True),
     Column("name", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
     Column("repeat", Integer, primary_key=True),
+    Column("position", Integer, nullable=False),
     Column("input_hash", Text, nullable=False),
     Column("result", LargeBinary, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
+    Column("undo", Text),
     sqlite_with_rowid=False,
 )
+
+GOING, CANCELLING, COMPENSATING, COMPENSATED, ENDED = range(5)
+"""Phase of a run that has been suspended, cancelled or compensated; other runs have no row."""
+
+run_states = Table(
+    "run_states",
+    metadata,
+    Column("delivery_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("phase", SmallInteger, nullable=False),
+    Column("reason", Text),
+    Column("error", LargeBinary),
+    Column("updated_at", BigInteger, nullable=False),
+)
+Index(
+    "ix_run_states_cancelling",
+    run_states.c.delivery_id,
+    sqlite_where=text("phase = 1"),
+    postgresql_where=text("phase = 1"),
+)
+
+waits = Table(
+    "waits",
+    metadata,
+    Column("delivery_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_type", Text, primary_key=True),
+    Column("business_id", Text, nullable=False),
+    Column("match", Text, nullable=False),
+    Column("conditions", LargeBinary, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("repeat", Integer, nullable=False),
+)
+Index("ix_waits_match", waits.c.event_type, waits.c.business_id, waits.c.match)
 
 records = Table(
     "records",
@@ -102,6 +159,23 @@ schedules = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("last_due_at", BigInteger, nullable=False),
+)
+
+throttles = Table(
+    "throttles",
+    metadata,
+    Column("handler", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("starts", LargeBinary, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+)
+
+# One row per process that runs, taken away as it stops: a row that is found was left by a death.
+lives = Table(
+    "lives",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("began_at", BigInteger, nullable=False),
 )
 
 sequences = Table(

@@ -13,12 +13,16 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables."""
+    _make_workflows()
+    _flow_control()
     _make_refusals()
     _make_token_leases()
 
 
 def downgrade() -> None:
     """Drop them."""
+    _drop_workflows()
+    _no_flow_control()
     op.drop_table("token_leases")
     op.drop_table("refusals")
 
@@ -47,3 +51,135 @@ def _make_token_leases() -> None:
         sa.Column("asked_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("connection_id"),
     )
+
+
+def _flow_control() -> None:
+    op.add_column(
+        "deliveries", sa.Column("starts", sa.Integer(), nullable=False, server_default="0")
+    )
+    op.add_column("deliveries", sa.Column("likeness", sa.Text(), nullable=True))
+    _open_index("handler", "business_id", "id")
+    _dead_index("handler", "likeness", "id")
+    op.create_table(
+        "throttles",
+        sa.Column("handler", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("starts", sa.LargeBinary(), nullable=False),
+        sa.Column("ends_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("handler", "key"),
+    )
+    op.create_table(
+        "lives",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("began_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+
+
+def _no_flow_control() -> None:
+    op.drop_table("lives")
+    op.drop_table("throttles")
+    _dead_index("handler", "id")
+    _open_index("id")
+    op.drop_column("deliveries", "likeness")
+    op.drop_column("deliveries", "starts")
+
+
+def _open_index(*columns: str) -> None:
+    _replace_partial("ix_deliveries_open", "status = 0", columns)
+
+
+def _dead_index(*columns: str) -> None:
+    _replace_partial("ix_deliveries_dead", "status = 3", columns)
+
+
+def _replace_partial(name: str, where: str, columns: tuple[str, ...]) -> None:
+    op.drop_index(name, table_name="deliveries")
+    op.create_index(
+        name,
+        "deliveries",
+        list(columns),
+        unique=False,
+        sqlite_where=sa.text(where),
+        postgresql_where=sa.text(where),
+    )
+
+
+def _make_workflows() -> None:
+    op.create_table(
+        "steps_new",
+        sa.Column("delivery_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.SmallInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("repeat", sa.Integer(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("input_hash", sa.Text(), nullable=False),
+        sa.Column("result", sa.LargeBinary(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("undo", sa.Text()),
+        sa.PrimaryKeyConstraint("delivery_id", "kind", "name", "key", "repeat"),
+        sqlite_with_rowid=False,
+    )
+    op.execute(
+        "INSERT INTO steps_new (delivery_id, kind, name, key, repeat, position, input_hash,"
+        " result, started_at, recorded_at) SELECT delivery_id, 0, name, '', repeat,"
+        " row_number() OVER (PARTITION BY delivery_id ORDER BY recorded_at, name, repeat),"
+        " '', result, recorded_at, recorded_at FROM steps"
+    )
+    op.drop_table("steps")
+    op.rename_table("steps_new", "steps")
+    op.create_table(
+        "run_states",
+        sa.Column("delivery_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("phase", sa.SmallInteger(), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("error", sa.LargeBinary()),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id"),
+    )
+    op.create_index(
+        "ix_run_states_cancelling",
+        "run_states",
+        ["delivery_id"],
+        sqlite_where=sa.text("phase = 1"),
+        postgresql_where=sa.text("phase = 1"),
+    )
+    op.create_table(
+        "waits",
+        sa.Column("delivery_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("event_type", sa.Text(), nullable=False),
+        sa.Column("business_id", sa.Text(), nullable=False),
+        sa.Column("match", sa.Text(), nullable=False),
+        sa.Column("conditions", sa.LargeBinary(), nullable=False),
+        sa.Column("kind", sa.SmallInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("repeat", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id", "event_type"),
+    )
+    op.create_index("ix_waits_match", "waits", ["event_type", "business_id", "match"])
+
+
+def _drop_workflows() -> None:
+    op.drop_table("waits")
+    op.drop_table("run_states")
+    op.create_table(
+        "steps_old",
+        sa.Column("delivery_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("repeat", sa.Integer(), nullable=False),
+        sa.Column("input_hash", sa.Text(), nullable=False),
+        sa.Column("result", sa.LargeBinary(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id", "name", "repeat"),
+        sqlite_with_rowid=False,
+    )
+    # The older schema knows neither keys nor other kinds of entries.
+    op.execute(
+        "INSERT INTO steps_old SELECT delivery_id, name, repeat, input_hash, result, recorded_at"
+        " FROM steps WHERE kind = 0 AND key = ''"
+    )
+    op.drop_table("steps")
+    op.rename_table("steps_old", "steps")
