@@ -33,6 +33,7 @@ from dovetail.simulator_sdk.limit import WindowLimit
 from dovetail.simulator_sdk.people import Person, people
 from dovetail.simulator_sdk.record import Record, Table
 from dovetail.simulator_sdk.refusal import RefusedError
+from dovetail.simulator_sdk.registration import Registration
 from dovetail.simulator_sdk.webhook import WebhookSender
 
 IN_PROCESS = "dovetail.in_process"
@@ -84,6 +85,8 @@ class Simulator:
     """What the platform calls an edit by a person in its own user interface."""
     allows_duplicates: ClassVar[bool] = False
     """Whether two people may have one e-mail address; seed data then has some."""
+    first_registration: Registration = Registration()
+    """How the application that calls is registered until somebody changes it."""
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class Simulator:
         self._state_seed = rng.getrandbits(64)
         self.credentials: dict[str, str] = {}
         self.webhook_secret = ""
+        self.registration = self.first_registration
         self.faults = FaultPlan(self._state_seed)
         self.calls = CallLog()
         self.limits: list[WindowLimit] = []
@@ -241,6 +245,7 @@ class Simulator:
         self.faults.replace([], seed=self._state_seed)
         self.calls = CallLog()
         self.limits = []
+        self.registration = self.first_registration
         self._tables = None
 
     async def drain(self) -> None:

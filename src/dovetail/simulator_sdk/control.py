@@ -32,6 +32,8 @@ class ControlApp:
             ("GET", "faults"): self._show_faults,
             ("POST", "reset"): self._reset,
             ("POST", "webhooks"): self._webhooks,
+            ("GET", "app"): self._show_app,
+            ("POST", "app"): self._register_app,
         }
 
     async def answer(self, request: Request) -> Response:
@@ -138,6 +140,14 @@ class ControlApp:
             raise RefusedError('write {"url": "http://…"}, or {"url": null} to stop')
         self._simulator.set_webhook_target(url)
         return _json({"url": url})
+
+    async def _show_app(self, request: Request) -> Response:
+        return _json(self._simulator.registration.to_record())
+
+    async def _register_app(self, request: Request) -> Response:
+        simulator = self._simulator
+        simulator.registration = simulator.registration.changed(await _read_object(request))
+        return await self._show_app(request)
 
     def _show(self, record: Record) -> dict[str, Any]:
         return {

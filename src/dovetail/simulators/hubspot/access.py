@@ -7,23 +7,17 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from dovetail.simulator_sdk.base import json_response
+from dovetail.simulator_sdk.consent import Asked, CodeBook
 from dovetail.simulator_sdk.refusal import RefusedError
-from dovetail.simulators.hubspot import refusal
 from dovetail.simulators.hubspot.catalog import OBJECT_TYPES
 from dovetail.simulators.hubspot.property import iso
 
 if TYPE_CHECKING:
     from dovetail.simulators.hubspot.simulator import HubSpotSimulator
-
-TOKEN_LIFE_S = 1800
 
 ALL_SCOPES = frozenset(
     {"oauth", "tickets", "crm.objects.owners.read"}
@@ -37,11 +31,20 @@ ALL_SCOPES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """What a person allowed the app, for as long as it stays installed."""
+
+    refresh_token: str
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """An OAuth access token and the moment it ends."""
 
     text: str
     expires_at: datetime
+    grant: Grant
 
 
 class Access:
@@ -69,16 +72,14 @@ class Access:
     def clear(self, rng: random.Random) -> None:
         """Forget the tokens that were issued."""
         self._rng = rng
-        self._tokens: dict[str, Token] = {}
+        self.tokens: dict[str, Token] = {}
+        self.grants: dict[str, Grant] = {}
+        self.codes = CodeBook(self._now)
         self._code_used = False
 
-    def routes(self) -> list[Route]:
-        """Return the OAuth routes."""
-        return [
-            Route("/oauth/v1/token", self.issue, methods=["POST"]),
-            Route("/oauth/v1/access-tokens/{token}", self.describe, methods=["GET"]),
-            Route("/oauth/v1/refresh-tokens/{token}", self.describe_refresh, methods=["GET"]),
-        ]
+    def install(self, refresh_token: str) -> None:
+        """Let the refresh token among the credentials be one."""
+        self.grants[refresh_token] = Grant(refresh_token, self.scopes)
 
     def check_bearer(self, request: Request) -> None:
         """
@@ -97,7 +98,7 @@ class Access:
             )
         if token == self._simulator.credentials["access_token"]:
             return
-        issued = self._tokens.get(token)
+        issued = self.tokens.get(token)
         if issued is None:
             raise RefusedError(
                 "Authentication credentials not found. The access token is not valid.",
@@ -109,7 +110,7 @@ class Access:
 
     def is_oauth(self, request: Request) -> bool:
         """Return whether a call comes with an OAuth token and not with the private app's."""
-        return request.headers.get("authorization", "").partition(" ")[2] in self._tokens
+        return request.headers.get("authorization", "").partition(" ")[2] in self.tokens
 
     def expired(self, expired_at: datetime) -> RefusedError:
         """Return the 401 for a token that ended at this moment."""
@@ -131,7 +132,9 @@ class Access:
     def check_scope(self, request: Request) -> None:
         """Let a call pass whose scope was granted, else 403."""
         needed = _scope_of(request)
-        if needed is not None and needed not in self.scopes:
+        token = self.tokens.get(request.headers.get("authorization", "").partition(" ")[2])
+        granted = self.scopes if token is None else token.grant.scopes
+        if needed is not None and needed not in granted:
             raise RefusedError(
                 "This app hasn't been granted all required scopes to make this call.",
                 status=403,
@@ -144,66 +147,34 @@ class Access:
                 ],
             )
 
-    async def issue(self, request: Request) -> Response:
-        """Issue an access token for a code or a refresh token."""
-        form = dict(parse_qsl((await request.body()).decode(errors="replace")))
-        credentials = self._simulator.credentials
-        for name in ("client_id", "client_secret"):
-            if form.get(name) != credentials[name]:
-                raise _bad("BAD_CLIENT_ID", f"missing or unknown {name}")
-        match form.get("grant_type"):
-            case "refresh_token":
-                if form.get("refresh_token") != credentials["refresh_token"]:
-                    raise _bad("BAD_REFRESH_TOKEN", "missing or invalid refresh token")
-            case "authorization_code":
-                if self._code_used or form.get("code") != credentials["authorization_code"]:
-                    raise _bad("BAD_AUTH_CODE", "missing or unknown auth code")
-                if not form.get("redirect_uri"):
-                    raise _bad("BAD_REDIRECT_URI", "missing redirect_uri")
-                self._code_used = True
-            case other:
-                raise _bad("BAD_GRANT_TYPE", f"missing or unknown grant type {other!r}")
-        text = f"C{uuid.UUID(int=self._rng.getrandbits(128), version=4).hex}"
-        self._tokens[text] = Token(text, self._now() + timedelta(seconds=TOKEN_LIFE_S))
-        return json_response(
-            {
-                "token_type": "bearer",
-                "access_token": text,
-                "refresh_token": credentials["refresh_token"],
-                "expires_in": TOKEN_LIFE_S,
-            }
-        )
+    def new_id(self) -> uuid.UUID:
+        """Return an id for a code or token."""
+        return uuid.UUID(int=self._rng.getrandbits(128), version=4)
 
-    async def describe(self, request: Request) -> Response:
-        """Say whose access token this is."""
-        issued = self._tokens.get(request.path_params["token"])
-        if issued is None or issued.expires_at <= self._now():
-            raise refusal.not_found("access token not found")
-        left = int((issued.expires_at - self._now()).total_seconds())
-        return json_response({**self._portal(), "token": issued.text, "expires_in": left})
+    def grant(self, scopes: frozenset[str]) -> Grant:
+        """Return a new grant; its refresh token lives until the app is removed."""
+        granted = Grant(f"na1-{self.new_id()}", scopes)
+        self.grants[granted.refresh_token] = granted
+        return granted
 
-    async def describe_refresh(self, request: Request) -> Response:
-        """Say whose refresh token this is."""
-        token = request.path_params["token"]
-        if token != self._simulator.credentials["refresh_token"]:
-            raise refusal.not_found("refresh token not found")
-        client_id = self._simulator.credentials["client_id"]
-        return json_response({**self._portal(), "token": token, "client_id": client_id})
+    def open(self, grant: Grant) -> Token:
+        """Issue an access token for a grant."""
+        life = timedelta(seconds=self._simulator.registration.token_life_s)
+        token = Token(f"C{self.new_id().hex}", self._now() + life, grant)
+        self.tokens[token.text] = token
+        return token
 
-    def _portal(self) -> dict[str, Any]:
-        return {
-            "hub_id": self._simulator.portal_id,
-            "hub_domain": "example.com",
-            "app_id": int(self._simulator.credentials["app_id"]),
-            "user": "grace@example.com",
-            "user_id": 9586504,
-            "scopes": sorted(self.scopes),
-            "token_type": "access",
-        }
+    def code(self, code: str, *, life_s: float) -> Asked | None:
+        """
+        Return what an authorization code stands for; None for the one among the credentials.
 
-
-def _bad(status: str, message: str) -> RefusedError:
-    return RefusedError(message, status_text=status)
+        Raises:
+            CodeRefusedError: It opens nothing.
+        """
+        if code == self._simulator.credentials["authorization_code"] and not self._code_used:
+            self._code_used = True
+            return None
+        return self.codes.read(code, life_s=life_s)
 
 
 def _scope_of(request: Request) -> str | None:

@@ -26,6 +26,7 @@ from dovetail.simulators.hubspot.access import ALL_SCOPES, Access
 from dovetail.simulators.hubspot.batch_api import BatchApi
 from dovetail.simulators.hubspot.catalog import OBJECT_TYPES, ObjectType
 from dovetail.simulators.hubspot.directory_api import OWNERS, DirectoryApi
+from dovetail.simulators.hubspot.oauth_api import OAuthApi, bad
 from dovetail.simulators.hubspot.object_api import ObjectApi
 from dovetail.simulators.hubspot.property import LIFECYCLE_STAGES
 from dovetail.simulators.hubspot.property_api import PropertyApi
@@ -155,7 +156,7 @@ class HubSpotSimulator(Simulator):
             *PropertyApi(self).routes(),
             *DirectoryApi(self).routes(),
             *self._webhook_api.routes(),
-            *self._access.routes(),
+            *OAuthApi(self, self._access).routes(),
         ]
 
     def build(self) -> dict[str, Table]:
@@ -178,6 +179,7 @@ class HubSpotSimulator(Simulator):
         self._calls_today = 0
         self._webhook_api.clear(random.Random(self.rng.getrandbits(64)))
         self._access.clear(random.Random(self.rng.getrandbits(64)))
+        self._access.install(self.credentials["refresh_token"])
         return self.store.tables
 
     def seed_person(self, person: Person, number: int) -> None:
@@ -240,6 +242,9 @@ class HubSpotSimulator(Simulator):
         match fault.kind:
             case "rate_limit":
                 return self.refuse(self._limited("TEN_SECONDLY_ROLLING"), request)
+            case "expired_token" if request.url.path.endswith("/token"):
+                gone = bad("BAD_REFRESH_TOKEN", "missing or invalid refresh token")
+                return self.refuse(gone, request)
             case "expired_token":
                 return self.refuse(self._access.expired(self.now()), request)
             case _:

@@ -1,13 +1,15 @@
-"""Logging in: tokens, how long they live, and the OAuth answers."""
+"""Live sessions and what they came from: access tokens, refresh tokens, their ends."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+
+MAX_GRANTS = 5
+"""Grants of one user and app that live at a time; a further one ends the oldest."""
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._"
 
@@ -25,17 +27,26 @@ class OAuthError(Exception):
         self.body = {"error": code, "error_description": description}
 
 
+@dataclass(slots=True)
+class Session:
+    """An access token in use; it ends some time after its last use."""
+
+    scope: str
+    used_at: datetime
+    refresh_token: str | None = None
+
+
 class SessionBook:
     """
-    The live sessions of one connected app.
+    The live sessions and grants of one connected app.
 
     Args:
         now: The platform's time.
         rng: Makes new tokens.
-        credentials: The app's client id and secret, and the tokens that exist from the start.
+        credentials: The tokens that exist from the start.
         org_id: 15 characters; every access token starts with them.
         timeout_s: A session ends when it is not used for so long.
-        rotates: Whether each refresh replaces the refresh token.
+        scope: What the grant from the start allows.
     """
 
     def __init__(
@@ -46,79 +57,73 @@ class SessionBook:
         credentials: Mapping[str, str],
         org_id: str,
         timeout_s: float,
-        rotates: bool,
+        scope: str,
     ) -> None:
         self._now = now
         self._rng = rng
-        self._client_id = credentials["client_id"]
-        self._client_secret = credentials["client_secret"]
         self._org_id = org_id
         self._timeout = timedelta(seconds=timeout_s)
-        self._rotates = rotates
-        self._used_at: dict[str, datetime] = {credentials["access_token"]: now()}
-        self._refresh_tokens = {credentials["refresh_token"]}
+        first = credentials["refresh_token"]
+        self._grants: dict[str, str] = {first: scope}
+        self._sessions = {credentials["access_token"]: Session(scope, now(), first)}
 
     def is_valid(self, authorization: str | None) -> bool:
         """Return whether the header opens a live session; using it keeps it alive."""
         scheme, _, token = (authorization or "").partition(" ")
-        used_at = self._used_at.get(token.strip())
-        if scheme.lower() not in {"bearer", "oauth"} or used_at is None:
+        session = self._sessions.get(token.strip())
+        if scheme.lower() not in {"bearer", "oauth"} or session is None:
             return False
         now = self._now()
-        if now - used_at > self._timeout:
-            del self._used_at[token.strip()]
+        if now - session.used_at > self._timeout:
+            del self._sessions[token.strip()]
             return False
-        self._used_at[token.strip()] = now
+        session.used_at = now
         return True
 
-    def grant(self, form: Mapping[str, str], authorization: str | None) -> dict[str, Any]:
-        """
-        Answer the token endpoint: the part of the reply that depends on the grant.
+    def open(self, scope: str, refresh_token: str | None = None) -> str:
+        """Return a new access token, of that grant if it came from one."""
+        token = f"{self._org_id}!AQ{new_secret(self._rng, 60)}"
+        self._sessions[token] = Session(scope, self._now(), refresh_token)
+        return token
 
-        Raises:
-            OAuthError: The app or the grant is refused.
-        """
-        grant_type = form.get("grant_type", "")
-        if grant_type not in {"client_credentials", "refresh_token"}:
-            raise OAuthError("unsupported_grant_type", "grant type not supported")
-        self._check_client(form, authorization)
-        reply: dict[str, Any] = {"access_token": self._open()}
-        if grant_type == "refresh_token":
-            presented = form.get("refresh_token", "")
-            if presented not in self._refresh_tokens:
-                raise OAuthError("invalid_grant", "expired access/refresh token")
-            if self._rotates:
-                self._refresh_tokens.discard(presented)
-                renewed = "5Aep861" + new_secret(self._rng, 60)
-                self._refresh_tokens.add(renewed)
-                reply["refresh_token"] = renewed
-        return reply
+    def grant(self, scope: str) -> str:
+        """Return a new refresh token."""
+        token = "5Aep861" + new_secret(self._rng, 60)
+        self._grants[token] = scope
+        for oldest in list(self._grants)[:-MAX_GRANTS]:
+            self._end(oldest)
+        return token
+
+    def scope_of(self, refresh_token: str) -> str | None:
+        """Return what a grant allows; None when there is no such grant."""
+        return self._grants.get(refresh_token)
+
+    def rotate(self, refresh_token: str) -> str:
+        """Replace a refresh token; the old one is worth nothing from here on."""
+        renewed = "5Aep861" + new_secret(self._rng, 60)
+        self._grants[renewed] = self._grants.pop(refresh_token)
+        for session in self._sessions.values():
+            if session.refresh_token == refresh_token:
+                session.refresh_token = renewed
+        return renewed
 
     def revoke(self, token: str) -> bool:
-        """End a session or a grant; False when there is none."""
-        if token in self._refresh_tokens:
-            self._refresh_tokens.discard(token)
+        """End a session, or a grant with all its sessions; False when there is none."""
+        if token in self._grants:
+            self._end(token)
             return True
-        return self._used_at.pop(token, None) is not None
+        return self._sessions.pop(token, None) is not None
 
     def sign(self) -> str:
         """Return what stands in the reply for its signature."""
         return base64.b64encode(self._rng.randbytes(32)).decode()
 
-    def _open(self) -> str:
-        token = f"{self._org_id}!AQ{new_secret(self._rng, 60)}"
-        self._used_at[token] = self._now()
-        return token
+    def new_code(self) -> str:
+        """Return an authorization code; its ``=`` have to be encoded in URLs and forms."""
+        return f"aPrx{new_secret(self._rng, 60)}=="
 
-    def _check_client(self, form: Mapping[str, str], authorization: str | None) -> None:
-        client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
-        scheme, _, encoded = (authorization or "").partition(" ")
-        if scheme.lower() == "basic":
-            try:
-                client_id, _, secret = base64.b64decode(encoded).decode().partition(":")
-            except (binascii.Error, UnicodeDecodeError) as exc:
-                raise OAuthError("invalid_client", "invalid client credentials") from exc
-        if client_id != self._client_id:
-            raise OAuthError("invalid_client_id", "client identifier invalid")
-        if secret != self._client_secret:
-            raise OAuthError("invalid_client", "invalid client credentials")
+    def _end(self, refresh_token: str) -> None:
+        del self._grants[refresh_token]
+        for token, session in list(self._sessions.items()):
+            if session.refresh_token == refresh_token:
+                del self._sessions[token]

@@ -19,10 +19,20 @@ from dovetail.simulator_sdk.limit import WindowLimit
 from dovetail.simulator_sdk.people import Person
 from dovetail.simulator_sdk.record import Record, Table
 from dovetail.simulator_sdk.refusal import RefusedError
+from dovetail.simulator_sdk.registration import Registration
 from dovetail.simulators.salesforce import moment
+from dovetail.simulators.salesforce.answer import (
+    INVALID_SESSION,
+    LIMIT_EXCEEDED,
+    answer_of,
+    outage_of,
+    refusal_of,
+)
 from dovetail.simulators.salesforce.catalog import ACCOUNT, CASE, CONTACT, LEAD, OPPORTUNITY
 from dovetail.simulators.salesforce.identifier import IdSequence
 from dovetail.simulators.salesforce.login import (
+    APP_SCOPE,
+    AUTHORIZE_PATH,
     REVOKE_PATH,
     TOKEN_PATH,
     USER_INFO_PATH,
@@ -31,7 +41,7 @@ from dovetail.simulators.salesforce.login import (
 from dovetail.simulators.salesforce.org import Org
 from dovetail.simulators.salesforce.record_view import RecordView, to_record
 from dovetail.simulators.salesforce.refusal import SalesforceError, not_found
-from dovetail.simulators.salesforce.rest.call import Api, Call, Operation, Reply
+from dovetail.simulators.salesforce.rest.call import Api, Call, Operation
 from dovetail.simulators.salesforce.rest.composite import OPERATIONS
 from dovetail.simulators.salesforce.rest.cursor import CursorShelf
 from dovetail.simulators.salesforce.session import SessionBook, new_secret
@@ -42,9 +52,10 @@ from dovetail.simulators.salesforce.write import Writer, row_id_of
 
 _VERSIONS = "/services/data"
 _DATA = "/services/data/{version}"
-_OPEN_TO_ALL = frozenset({_VERSIONS, TOKEN_PATH, REVOKE_PATH})
+_OPEN_TO_ALL = frozenset({_VERSIONS, AUTHORIZE_PATH, TOKEN_PATH, REVOKE_PATH})
 _MAX_URI_BYTES = 16_384
 _DAY_S = 24 * 3600.0
+_CODE_LIFE_S = 900.0
 AUTOMATION = "AUTOMATION"
 """Source of an edit that a workflow or job makes: it moves SystemModstamp alone."""
 
@@ -101,6 +112,10 @@ class Salesforce(Simulator):
         rotates_refresh_tokens: bool = False,
     ) -> None:
         self._secrets: dict[str, str] = {}
+        self._login = LoginHost(self)
+        self.first_registration = Registration(
+            code_life_s=_CODE_LIFE_S, rotates_refresh_tokens=rotates_refresh_tokens
+        )
         super().__init__(
             clock=clock,
             rng=rng,
@@ -114,7 +129,6 @@ class Salesforce(Simulator):
         self._external_id_fields = external_id_fields
         self._has_duplicate_rule = has_duplicate_rule
         self._session_timeout_s = session_timeout_s
-        self._rotates = rotates_refresh_tokens
         org_id = IdSequence("00D").new()[:15]
         self._secrets = {
             "access_token": f"{org_id}!AQ{new_secret(self.rng, 60)}",
@@ -144,7 +158,7 @@ class Salesforce(Simulator):
     def routes(self) -> Sequence[Route]:
         """Return the routes of the login host and of every version of the API."""
         return [
-            *LoginHost(self).routes(),
+            *self._login.routes(),
             Route(_VERSIONS, self._versions, methods=["GET"]),
             *(
                 Route(_DATA + item.template, self._endpoint(item), methods=[item.method])
@@ -170,7 +184,7 @@ class Salesforce(Simulator):
             credentials=self._secrets,
             org_id=org.id[:15],
             timeout_s=self._session_timeout_s,
-            rotates=self._rotates,
+            scope=APP_SCOPE,
         )
         self._api = Api(
             org=org,
@@ -179,6 +193,7 @@ class Salesforce(Simulator):
             daily_limit=lambda: (self._daily.limit, self._daily.remaining),
             commit_lag_s=self._commit_lag_s,
         )
+        self._login.clear()
         self._account_ids = {}
         return {
             name: RecordView(name, org.table(org.sobject(sobject.name)))
@@ -206,9 +221,9 @@ class Salesforce(Simulator):
         if not self.sessions.is_valid(request.headers.get("authorization")):
             if template == USER_INFO_PATH:
                 return Response("Bad_OAuth_Token", status_code=403, media_type="text/html")
-            return _refusal(_INVALID_SESSION)
+            return refusal_of(INVALID_SESSION)
         error = self._refuse_call(request.url.path)
-        return None if error is None else _refusal(error)
+        return None if error is None else refusal_of(error)
 
     def _refuse_call(self, path: str) -> SalesforceError | None:
         if not path.startswith(f"{_VERSIONS}/"):
@@ -219,7 +234,7 @@ class Salesforce(Simulator):
             return SalesforceError(410, "UNSUPPORTED_API_VERSION", message)
         if not is_supported(version):
             return not_found()
-        return None if self._daily.admit() else _LIMIT_EXCEEDED
+        return None if self._daily.admit() else LIMIT_EXCEEDED
 
     def finish(self, request: Request, template: str, response: Response) -> None:
         """Say how much of the daily limit is used."""
@@ -230,28 +245,21 @@ class Salesforce(Simulator):
     def refuse(self, error: RefusedError, request: Request) -> Response:
         """Return the list that the platform's errors are."""
         if isinstance(error, SalesforceError):
-            return _refusal(error)
+            return refusal_of(error)
         if error.status == 404:
-            return _refusal(not_found())
+            return refusal_of(not_found())
         if error.status == 405:
             message = f"HTTP Method '{request.method}' not allowed"
-            return _refusal(SalesforceError(405, "METHOD_NOT_ALLOWED", message))
-        return _refusal(SalesforceError(error.status, "INVALID_INPUT", error.message))
+            return refusal_of(SalesforceError(405, "METHOD_NOT_ALLOWED", message))
+        return refusal_of(SalesforceError(error.status, "INVALID_INPUT", error.message))
 
     def fault_answer(self, fault: Fault, request: Request) -> Response:
         """Return how the platform says that it cannot serve."""
-        if fault.kind == "expired_token":
-            return _refusal(_INVALID_SESSION)
-        if fault.kind == "rate_limit":
-            response = _refusal(_LIMIT_EXCEEDED)
+        at_login = request.url.path == TOKEN_PATH
+        response = outage_of(fault, at_login=at_login)
+        if fault.kind == "rate_limit" and not at_login:
             response.headers["Sforce-Limit-Info"] = self._limit_info()
-            return response
-        status = fault.status or 503
-        if status == 500:
-            return _refusal(_UNEXPECTED)
-        if status == 503:
-            return _refusal(_UNAVAILABLE)
-        return Response("<html><body>Bad gateway</body></html>", status, media_type="text/html")
+        return response
 
     def field_names(self, resource: str) -> frozenset[str]:
         """Return the fields that a create may set."""
@@ -311,7 +319,7 @@ class Salesforce(Simulator):
                     "Content-Type header specified in HTTP request is not supported:"
                     f" {content_type}"
                 )
-                return _refusal(SalesforceError(415, "UNSUPPORTED_MEDIA_TYPE", message))
+                return refusal_of(SalesforceError(415, "UNSUPPORTED_MEDIA_TYPE", message))
             params = dict(request.path_params)
             call = Call(
                 method=request.method,
@@ -325,7 +333,7 @@ class Salesforce(Simulator):
                 ),
                 count=self._daily.admit,
             )
-            return _response(operation.function(self._api, call))
+            return answer_of(operation.function(self._api, call))
 
         return endpoint
 
@@ -374,24 +382,3 @@ def _clean_known(sobject: SObject, values: Mapping[str, str]) -> dict[str, Any]:
         except SalesforceError:
             continue
     return kept
-
-
-def _response(reply: Reply) -> Response:
-    headers = dict(reply.headers)
-    if reply.body is None:
-        return Response(status_code=reply.status, headers=headers)
-    return json_response(reply.body, reply.status, headers)
-
-
-def _refusal(error: SalesforceError) -> Response:
-    return json_response(error.to_body(), error.status)
-
-
-_INVALID_SESSION = SalesforceError(401, "INVALID_SESSION_ID", "Session expired or invalid")
-_LIMIT_EXCEEDED = SalesforceError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
-_UNAVAILABLE = SalesforceError(
-    503, "SERVER_UNAVAILABLE", "We are down for maintenance. Sorry for the inconvenience."
-)
-_UNEXPECTED = SalesforceError(
-    500, "UNKNOWN_EXCEPTION", "An unexpected error occurred. Please try again later."
-)

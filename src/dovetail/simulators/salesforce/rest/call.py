@@ -70,11 +70,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to a call; `body` None means an empty one."""
+    """The answer to a call: JSON of `body`, or `csv` as it is, or nothing."""
 
     status: int
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    csv: str | None = None
 
 
 @dataclass(frozen=True)
