@@ -131,7 +131,7 @@ async def test_what_failed_together_is_tried_again_together():
             raise TransientError("the platform is away")
         return [None] * len(events)
 
-    batch = Batch(size=10, group=lambda event: "")
+    batch = Batch(size=10, group=lambda event: "", linger_s=0.5)
     async with runtime(handler(together, batch=batch)) as made:
         await send(made, "a", "b", "c")
         await made.wait_idle()
