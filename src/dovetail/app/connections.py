@@ -21,6 +21,7 @@ from dovetail.core import json
 from dovetail.core.clock import to_micros
 from dovetail.core.ports import Ports
 from dovetail.core.secrets import SecretBox
+from dovetail.core.telemetry import Tally
 from dovetail.errors import MissingCredentialError
 from dovetail.model.integration import Connection
 from dovetail.runtime.record_table import change_record, insert_record, select_records
@@ -47,7 +48,10 @@ class OpenConnection:
 class Connections:
     """The connections in one store."""
 
-    def __init__(self, store: Store, box: SecretBox, ports: Ports) -> None:
+    def __init__(
+        self, store: Store, box: SecretBox, ports: Ports, tally: Tally | None = None
+    ) -> None:
+        self._tally = tally or Tally()
         self._store = store
         self._box = box
         self._ports = ports
@@ -168,6 +172,7 @@ class Connections:
             error_rules=kind.error_rules,
             explain=kind.explain,
             settings=record.settings,
+            on_call=lambda _, status: self._tally.call(kind.platform, status),
         )
         return kind(api)
 

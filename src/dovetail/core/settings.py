@@ -32,6 +32,11 @@ class Settings:
         shutdown_s: How long running handlers may go on after a stop was asked for.
         log_level: debug, info, warning or error.
         busy_s: How long to wait for another process that holds the database.
+        keep_days: How long events are kept, with their runs, once everything is done with them;
+            0 keeps them for ever.
+        keep_steps_days: How long the steps and past failures of finished runs are kept; 0 keeps
+            them as long as their events.
+        metrics_tenants: Count tenants apart at ``/metrics``; each is then a series of its own.
     """
 
     database: Path = Path("dovetail.db")
@@ -45,6 +50,9 @@ class Settings:
     shutdown_s: float = 10.0
     log_level: str = "info"
     busy_s: float = 10.0
+    keep_days: float = 30.0
+    keep_steps_days: float = 30.0
+    metrics_tenants: bool = False
 
     def __repr__(self) -> str:
         return f"Settings(database={self.database}, host={self.host}, port={self.port})"
@@ -80,6 +88,8 @@ class Settings:
 
 
 def _read(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        return _read_bool(name, text)
     try:
         if kind in (int, float):
             return kind(text)
@@ -88,3 +98,14 @@ def _read(name: str, text: str, kind: type) -> Any:
             f"{name}={text!r} is not a number. Correct the variable or unset it."
         ) from error
     return Path(text) if issubclass(kind, Path) else text
+
+
+def _read_bool(name: str, text: str) -> bool:
+    word = text.strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off"):
+        return False
+    raise ConfigError(
+        f"{name}={text!r} is neither true nor false. Correct the variable or unset it."
+    )

@@ -8,12 +8,14 @@ Group commit: works that arrive while the disk is busy share the next fsync.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import structlog
 
 from dovetail.core.ports import StoreExecutor
+from dovetail.core.telemetry import COMMIT_SECONDS, COMMIT_WORKS, Buckets
 from dovetail.errors import StoreError
 from dovetail.runtime.store.port import Tx
 
@@ -57,11 +59,27 @@ class TransactionRunner(Protocol):
         ...
 
 
+_IDLE_S = 3.0
+
+
 class CommitGroup:
-    """Collects works and commits them together, in order of arrival."""
+    """
+    Collects works and commits them together, in order of arrival.
+
+    Args:
+        executor: Where transactions run.
+        transact: Runs one.
+        max_works: In one transaction.
+        when_idle: Run on the executor when nothing was written for some seconds.
+    """
 
     def __init__(
-        self, executor: StoreExecutor, transact: TransactionRunner, *, max_works: int = 2_000
+        self,
+        executor: StoreExecutor,
+        transact: TransactionRunner,
+        *,
+        max_works: int = 2_000,
+        when_idle: Callable[[], None] | None = None,
     ) -> None:
         self._executor = executor
         self._transact = transact
@@ -70,8 +88,18 @@ class CommitGroup:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._when_idle = when_idle
+        self._is_rested = True
         self.commits = 0
         self.works = 0
+        self.sizes = Buckets(COMMIT_WORKS)
+        """Works per commit."""
+        self.seconds = Buckets(COMMIT_SECONDS)
+        """Seconds per commit, the wait for the disk included."""
+        self.refusals: Counter[str] = Counter()
+        """Why the database refused -> commits that it refused so."""
+        self.refusal: str | None = None
+        """Why it refused the last commit, if it did."""
 
     def start(self) -> None:
         """Begin committing."""
@@ -101,16 +129,33 @@ class CommitGroup:
                 if self._closing:
                     return
                 self._wake.clear()
-                await self._wake.wait()
+                await self._rest()
                 continue
             works = self._waiting[: self._max_works]
             del self._waiting[: self._max_works]
             await self._commit(works)
 
+    async def _rest(self) -> None:
+        """Wait for work; see to what is done when there is none for a while."""
+        if self._when_idle is None or self._is_rested:
+            await self._wake.wait()
+            return
+        try:
+            async with asyncio.timeout(_IDLE_S):
+                await self._wake.wait()
+        except TimeoutError:
+            self._is_rested = True
+            try:
+                await self._executor.run(self._when_idle)
+            except Exception:
+                # Nothing that anybody waits for; the writer must go on.
+                log.exception("idle_work_failed")
+
     async def _commit(self, works: list[Work]) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         outcomes, calls, commits = await self._executor.run(lambda: self._commit_blocking(works))
-        self.commits += commits
-        self.works += len(works)
+        self._count(works, outcomes, commits, loop.time() - began)
         for call in calls:
             try:
                 call()
@@ -124,6 +169,22 @@ class CommitGroup:
                 work.future.set_exception(outcome.error)
             else:
                 work.future.set_result(outcome.value)
+
+    def _count(
+        self, works: list[Work], outcomes: list[Outcome], commits: int, seconds: float
+    ) -> None:
+        self._is_rested = False
+        self.commits += commits
+        self.works += len(works)
+        for _ in range(commits):
+            self.seconds.add(seconds / commits)
+            self.sizes.add(len(works) / commits)
+        errors = (outcome.error for outcome in outcomes)
+        told = [one.facts.get("refusal") for one in errors if isinstance(one, StoreError)]
+        refusal = next((str(one) for one in told if one), None)
+        if refusal is not None:
+            self.refusals[refusal] += 1
+        self.refusal = refusal
 
     def _commit_blocking(
         self, works: list[Work]

@@ -21,6 +21,7 @@ from dovetail.runtime.store.group import CommitGroup
 from dovetail.runtime.store.port import I, Store, T, Tx
 from dovetail.runtime.store.schema import sequences
 from dovetail.runtime.store.sqlite_decimal import DecimalKey, decimal_key
+from dovetail.runtime.store.wal import WriteAheadLog, vacuum_step
 
 R = TypeVar("R")
 
@@ -157,7 +158,12 @@ class SqliteStore(Store):
         self._read_executor: StoreExecutor = (
             self._write_executor if self.in_memory else ports.new_executor("store-read")
         )
-        self._group = CommitGroup(self._write_executor, self._transact)
+        self._wal = None if self.in_memory else WriteAheadLog(self.path, busy_s)
+        self._group = CommitGroup(
+            self._write_executor,
+            self._transact,
+            when_idle=self._when_idle if self._wal is not None else None,
+        )
         self._opened = False
 
     @property
@@ -225,6 +231,29 @@ class SqliteStore(Store):
         """How many transactions were committed (fewer than works, when works share one)."""
         return self._group.commits
 
+    @property
+    def group(self) -> CommitGroup:
+        """The commits of this process, and their numbers."""
+        return self._group
+
+    @property
+    def wal_bytes(self) -> int:
+        """The size of the write-ahead log on the disk."""
+        return self._wal.size if self._wal is not None else 0
+
+    async def vacuum(self, pages: int) -> int:
+        """
+        Give up to *pages* free pages back to the disk; return how many are left.
+
+        Raises:
+            StoreError: The database refused.
+        """
+        return await self.migrate(vacuum_step(pages))
+
+    def _when_idle(self) -> None:
+        if self._wal is not None and self._writer is not None:
+            self._wal.when_idle(self._writer)
+
     async def migrate(self, upgrade: Callable[[sa.Connection], R]) -> R:
         """
         Run a schema migration in one transaction; after `open`, before any other work.
@@ -263,7 +292,8 @@ class SqliteStore(Store):
         try:
             connection = engine.connect()
             for pragma in (
-                "journal_mode=WAL",
+                "auto_vacuum=INCREMENTAL",  # of a new file; of any other it changes nothing
+                *(self._wal.pragmas if self._wal is not None else ()),
                 f"synchronous={self._synchronous}",
                 "foreign_keys=ON",
                 "temp_store=MEMORY",
@@ -301,6 +331,8 @@ class SqliteStore(Store):
         except BaseException:
             _roll_back(connection)
             raise
+        if self._wal is not None:
+            self._wal.after_commit(connection)
         return value, tx._after_commit
 
 
