@@ -223,6 +223,8 @@ class App:
             self._server = None
         if self._runtime is not None:
             await self._runtime.stop(self.settings.shutdown_s)
+        if self._connections is not None:
+            await self._connections.close()
         await self.store.close()
         await self.ports.transport.close()
         self._lock.release()

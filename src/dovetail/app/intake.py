@@ -83,7 +83,8 @@ class Intake:
             headers={name.lower(): value for name, value in request.headers.items()},
             body=await self._read_body(request),
         )
-        connector.verify(webhook, opened.webhook_secrets, self._clock.now())
+        now = self._clock.now()
+        connector.verify(webhook, opened.webhook_secrets(now), now)
         changes = connector.parse(webhook)
         drafts = self._drafts(opened, changes, webhook)
         if drafts:

@@ -15,6 +15,7 @@ from dovetail.errors import UnsupportedCapabilityError
 
 if TYPE_CHECKING:
     from dovetail.connector_sdk.auth import Auth
+    from dovetail.connector_sdk.grant import Grant
     from dovetail.connector_sdk.http import Api
     from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
 
@@ -30,6 +31,7 @@ class Connector(ABC):
     title: ClassVar[str]
     base_url: ClassVar[str]
     auth: ClassVar[Auth]
+    grants: ClassVar[tuple[Grant, ...]] = ()
     limits: ClassVar[tuple[RateLimit, ...]]
     resources: ClassVar[tuple[Resource, ...]]
     error_rules: ClassVar[tuple[ErrorRule, ...]] = ()

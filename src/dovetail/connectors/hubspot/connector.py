@@ -14,6 +14,7 @@ from dovetail.connector_sdk.spec import Capability, ErrorRule, RateLimit, Resour
 from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
 from dovetail.connectors.hubspot import change, explanation, fetch, webhook
 from dovetail.connectors.hubspot.contact import CONTACTS, KEY_PROPERTY
+from dovetail.connectors.hubspot.grant import GRANTS
 from dovetail.connectors.hubspot.write import ContactWriter
 from dovetail.errors import (
     PermissionDeniedError,
@@ -42,6 +43,7 @@ class HubSpot(Connector):
     base_url = "https://api.hubapi.com"
     docs_url = "https://developers.hubspot.com/docs/api/crm/contacts"
     auth = BearerToken()
+    grants = GRANTS
     limits = (
         RateLimit("burst", 100, per_s=10, setting="burst_limit"),
         RateLimit("search", 5, per_s=1, path="*/search"),

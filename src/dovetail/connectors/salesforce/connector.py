@@ -8,6 +8,7 @@ from typing import Any
 
 from dovetail.connector_sdk.auth import BearerToken
 from dovetail.connector_sdk.base import Connector
+from dovetail.connector_sdk.grant import AuthorizationCode, ClientCredentials, JwtBearer
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail
@@ -17,6 +18,9 @@ from dovetail.connectors.salesforce.contact import CONTACTS
 from dovetail.connectors.salesforce.write import ContactWriter
 from dovetail.errors import ConfigError, MalformedResponseError
 
+_LOGIN = "https://login.salesforce.com"
+_TOKEN = f"{_LOGIN}/services/oauth2/token"
+_KEEPS = ("scope", "instance_url")
 _CAPABILITIES = {
     "create": Capability.CREATE,
     "update": Capability.UPDATE,
@@ -36,9 +40,20 @@ class Salesforce(Connector):
 
     platform = "salesforce"
     title = "Salesforce"
-    base_url = "https://login.salesforce.com"
+    base_url = _LOGIN
     docs_url = "https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/"
     auth = BearerToken()
+    # No answer tells how long a token lives, so it is renewed when a call is refused.
+    grants = (
+        AuthorizationCode(
+            authorize_url=f"{_LOGIN}/services/oauth2/authorize",
+            tokens_url=_TOKEN,
+            scopes=("api", "refresh_token"),
+            keeps=_KEEPS,
+        ),
+        ClientCredentials(tokens_url=_TOKEN, keeps=_KEEPS),
+        JwtBearer(tokens_url=_TOKEN, audience=_LOGIN, keeps=_KEEPS),
+    )
     limits = (RateLimit("daily", 100_000, per_s=86_400, setting="daily_limit"),)
     resources = (CONTACTS,)
     error_rules = explanation.ERROR_RULES
