@@ -23,9 +23,12 @@ from dovetail.simulator_sdk.refusal import RefusedError
 from dovetail.simulator_sdk.webhook import WebhookSender
 from dovetail.simulators.hubspot import refusal
 from dovetail.simulators.hubspot.access import ALL_SCOPES, Access
+from dovetail.simulators.hubspot.association_api import AssociationApi
 from dovetail.simulators.hubspot.batch_api import BatchApi
 from dovetail.simulators.hubspot.catalog import OBJECT_TYPES, ObjectType
 from dovetail.simulators.hubspot.directory_api import OWNERS, DirectoryApi
+from dovetail.simulators.hubspot.legacy_association_api import LegacyAssociationApi
+from dovetail.simulators.hubspot.linking import Linker
 from dovetail.simulators.hubspot.oauth_api import OAuthApi, bad
 from dovetail.simulators.hubspot.object_api import ObjectApi
 from dovetail.simulators.hubspot.property import LIFECYCLE_STAGES
@@ -122,6 +125,7 @@ class HubSpotSimulator(Simulator):
     ) -> None:
         self._access = Access(self, now=self.now, scopes=ALL_SCOPES if scopes is None else scopes)
         self._webhook_api = WebhookApi(self)
+        self.linker = Linker(self)
         super().__init__(
             clock=clock,
             rng=rng,
@@ -152,6 +156,8 @@ class HubSpotSimulator(Simulator):
         return [
             *SearchApi(self).routes(),
             *BatchApi(self).routes(),
+            *AssociationApi(self).routes(),
+            *LegacyAssociationApi(self).routes(),
             *ObjectApi(self).routes(),
             *PropertyApi(self).routes(),
             *DirectoryApi(self).routes(),
@@ -165,7 +171,7 @@ class HubSpotSimulator(Simulator):
             now=self.now,
             rng=random.Random(self.rng.getrandbits(64)),
             owners=frozenset(owner["id"] for owner in OWNERS if not owner["archived"]),
-            tell=self._tell,
+            tell=self.tell,
         )
         self._burst = WindowLimit(
             "ten_secondly_rolling", clock=self.clock, limit=self._burst_limit, per_s=10.0
@@ -313,6 +319,12 @@ class HubSpotSimulator(Simulator):
         lag_s = self.lag_s(request, self.search_lag_s)
         self.store.search[kind.name].catch_up(now=self.clock.now(), lag_s=lag_s)
 
+    def tell(self, change: Change) -> None:
+        """Send webhooks about a change to whoever wants them."""
+        events = self._webhook_api.events_of(change)
+        if events and self.webhooks is not None:
+            self.webhooks.emit(events)
+
     def _new_credentials(self) -> dict[str, str]:
         return {
             "access_token": f"pat-na1-{self._uuid()}",
@@ -329,11 +341,6 @@ class HubSpotSimulator(Simulator):
         if record is None:
             raise refusal.not_found(f"no {kind.singular} {id!r} (deleted or never there)")
         return record
-
-    def _tell(self, change: Change) -> None:
-        events = self._webhook_api.events_of(change)
-        if events and self.webhooks is not None:
-            self.webhooks.emit(events)
 
     def _check_limits(self, request: Request, template: str) -> None:
         today = self.now().date()

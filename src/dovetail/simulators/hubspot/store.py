@@ -17,6 +17,7 @@ from dovetail.simulator_sdk.record import Record, Table
 from dovetail.simulator_sdk.refusal import RefusedError
 from dovetail.simulator_sdk.replica import Replica
 from dovetail.simulators.hubspot import refusal
+from dovetail.simulators.hubspot.association import AssociationStore
 from dovetail.simulators.hubspot.catalog import (
     DEFAULT_VALUES,
     OBJECT_TYPES,
@@ -77,6 +78,7 @@ class ObjectStore:
         self.properties: dict[str, dict[str, Property]] = {
             name: native_properties(kind) for name, kind in OBJECT_TYPES.items()
         }
+        self.links = AssociationStore()
         self._keys: dict[tuple[str, str], dict[str, str]] = {}
 
     # Reading
@@ -251,6 +253,7 @@ class ObjectStore:
     def erase(self, kind: ObjectType, record: Record, *, source: str) -> None:
         """Delete a record and everything that it held."""
         self.archive(kind, record, source=source)
+        self.links.drop(kind.name, record.id)
         record.fields.clear()
         record.history.clear()
         at = self._now()
@@ -282,6 +285,7 @@ class ObjectStore:
         for record in (primary, other):
             table.delete(record.id, at=at, source=source, merged_into=merged.id)
             self.search[kind.name].put(record, at=at)
+            self.links.move(kind.name, record.id, merged.id)
         facts = {
             "primaryObjectId": int(primary.id),
             "mergedObjectIds": [int(other.id)],
