@@ -20,7 +20,6 @@ from dovetail.simulator_sdk.people import Person
 from dovetail.simulator_sdk.record import Record, Table
 from dovetail.simulator_sdk.refusal import RefusedError
 from dovetail.simulator_sdk.registration import Registration
-from dovetail.simulators.salesforce import moment
 from dovetail.simulators.salesforce.answer import (
     INVALID_SESSION,
     LIMIT_EXCEEDED,
@@ -28,6 +27,9 @@ from dovetail.simulators.salesforce.answer import (
     outage_of,
     refusal_of,
 )
+from dovetail.simulators.salesforce.bulk.job import Job
+from dovetail.simulators.salesforce.bulk.loading import Loader
+from dovetail.simulators.salesforce.bulk.shelf import JobShelf, rows_of
 from dovetail.simulators.salesforce.catalog import ACCOUNT, CASE, CONTACT, LEAD, OPPORTUNITY
 from dovetail.simulators.salesforce.identifier import IdSequence
 from dovetail.simulators.salesforce.login import (
@@ -41,12 +43,13 @@ from dovetail.simulators.salesforce.login import (
 from dovetail.simulators.salesforce.org import Org
 from dovetail.simulators.salesforce.record_view import RecordView, to_record
 from dovetail.simulators.salesforce.refusal import SalesforceError, not_found
+from dovetail.simulators.salesforce.rest import bulk_ingest, bulk_query
 from dovetail.simulators.salesforce.rest.call import Api, Call, Operation
 from dovetail.simulators.salesforce.rest.composite import OPERATIONS
 from dovetail.simulators.salesforce.rest.cursor import CursorShelf
+from dovetail.simulators.salesforce.seeding import Seeder
 from dovetail.simulators.salesforce.session import SessionBook, new_secret
 from dovetail.simulators.salesforce.sobject import Row, SObject
-from dovetail.simulators.salesforce.value import clean
 from dovetail.simulators.salesforce.version import is_retired, is_supported, listed_versions
 from dovetail.simulators.salesforce.write import Writer, row_id_of
 
@@ -55,6 +58,7 @@ _DATA = "/services/data/{version}"
 _OPEN_TO_ALL = frozenset({_VERSIONS, AUTHORIZE_PATH, TOKEN_PATH, REVOKE_PATH})
 _MAX_URI_BYTES = 16_384
 _DAY_S = 24 * 3600.0
+_QUERY_JOBS_A_DAY = 10_000
 _CODE_LIFE_S = 900.0
 AUTOMATION = "AUTOMATION"
 """Source of an edit that a workflow or job makes: it moves SystemModstamp alone."""
@@ -85,6 +89,7 @@ class Salesforce(Simulator):
         has_duplicate_rule: Whether creating a contact with a known e-mail address is questioned.
         session_timeout_s: A session ends when it is not used for so long.
         rotates_refresh_tokens: Whether each refresh replaces the refresh token.
+        bulk_job_s: How long a bulk job takes.
     """
 
     platform = "salesforce"
@@ -110,6 +115,7 @@ class Salesforce(Simulator):
         has_duplicate_rule: bool = False,
         session_timeout_s: float = 7200,
         rotates_refresh_tokens: bool = False,
+        bulk_job_s: float = 2,
     ) -> None:
         self._secrets: dict[str, str] = {}
         self._login = LoginHost(self)
@@ -128,6 +134,7 @@ class Salesforce(Simulator):
         self._commit_lag_s = commit_lag_s
         self._external_id_fields = external_id_fields
         self._has_duplicate_rule = has_duplicate_rule
+        self._bulk_job_s = bulk_job_s
         self._session_timeout_s = session_timeout_s
         org_id = IdSequence("00D").new()[:15]
         self._secrets = {
@@ -139,7 +146,7 @@ class Salesforce(Simulator):
         self._api: Api
         self.sessions: SessionBook
         self._daily: WindowLimit
-        self._account_ids: dict[str, str] = {}
+        self._seeder: Seeder
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -162,7 +169,7 @@ class Salesforce(Simulator):
             Route(_VERSIONS, self._versions, methods=["GET"]),
             *(
                 Route(_DATA + item.template, self._endpoint(item), methods=[item.method])
-                for item in OPERATIONS
+                for item in (*bulk_ingest.OPERATIONS, *bulk_query.OPERATIONS, *OPERATIONS)
             ),
         ]
 
@@ -186,15 +193,30 @@ class Salesforce(Simulator):
             timeout_s=self._session_timeout_s,
             scope=APP_SCOPE,
         )
+        writer = Writer(org)
+        daily = (
+            self._daily,
+            WindowLimit(
+                "DailyBulkV2QueryJobs", clock=self.clock, limit=_QUERY_JOBS_A_DAY, per_s=_DAY_S
+            ),
+        )
         self._api = Api(
             org=org,
-            writer=Writer(org),
+            writer=writer,
             cursors=CursorShelf(self.now),
-            daily_limit=lambda: (self._daily.limit, self._daily.remaining),
+            jobs=JobShelf(
+                org=org,
+                loader=Loader(org, writer, self._is_locked),
+                read=lambda job: rows_of(job, org, self._commit_lag_s),
+                delay_s=self._bulk_job_s,
+                now=self.clock.now,
+            ),
+            limits=lambda: {each.name: (each.limit, each.remaining) for each in daily},
+            count_query_job=daily[1].admit,
             commit_lag_s=self._commit_lag_s,
         )
         self._login.clear()
-        self._account_ids = {}
+        self._seeder = Seeder(org, self._settle)
         return {
             name: RecordView(name, org.table(org.sobject(sobject.name)))
             for name, sobject in _OBJECTS.items()
@@ -202,17 +224,11 @@ class Salesforce(Simulator):
 
     def seed_person(self, person: Person, number: int) -> None:
         """Insert a contact, and the account of the company if it is a new one."""
-        org = self._api.org
-        contact = org.sobject("Contact")
-        created = moment.to_text(person.created_at)
-        values = _clean_known(contact, person.values())
-        if person.company_name is not None:
-            values["AccountId"] = self._account_of(person.company_name, created)
-        org.insert("Contact", values, at=created, modified_at=moment.to_text(person.modified_at))
-        self._settle(contact)
+        self._seeder.add(person)
 
     async def admit(self, request: Request, template: str) -> Response | None:
         """Check the size of the URL, the session, the version and the daily limit."""
+        self._api.jobs.catch_up()
         if template in _OPEN_TO_ALL:
             return None
         raw = request.scope.get("raw_path") or request.url.path.encode()
@@ -260,6 +276,12 @@ class Salesforce(Simulator):
         if fault.kind == "rate_limit" and not at_login:
             response.headers["Sforce-Limit-Info"] = self._limit_info()
         return response
+
+    def table(self, resource: str) -> Table:
+        """Return the records of a resource, with what bulk jobs have done by now."""
+        found = super().table(resource)
+        self._api.jobs.catch_up()
+        return found
 
     def field_names(self, resource: str) -> frozenset[str]:
         """Return the fields that a create may set."""
@@ -314,7 +336,7 @@ class Salesforce(Simulator):
         async def endpoint(request: Request) -> Response:
             body = await request.body()
             content_type = request.headers.get("content-type", "")
-            if body and not content_type.lower().startswith("application/json"):
+            if body and not content_type.lower().startswith(operation.takes):
                 message = (
                     "Content-Type header specified in HTTP request is not supported:"
                     f" {content_type}"
@@ -340,6 +362,10 @@ class Salesforce(Simulator):
     async def _versions(self, request: Request) -> Response:
         return json_response(listed_versions())
 
+    def _is_locked(self, job: Job) -> bool:
+        path = f"{_VERSIONS}/{job.version}/jobs/ingest/{job.id}"
+        return self.faults.take("row_lock", path=path, method="PATCH") is not None
+
     def _limit_info(self) -> str:
         limit = self._daily.limit
         return f"api-usage={limit - self._daily.remaining}/{limit}"
@@ -358,27 +384,6 @@ class Salesforce(Simulator):
         row: Row = self._api.org.table(sobject).committed.rows[row_id]
         return to_record(row)
 
-    def _account_of(self, company: str, created: str) -> str:
-        if company not in self._account_ids:
-            row = self._api.org.insert("Account", {"Name": company}, at=created)
-            self._account_ids[company] = row["Id"]
-            self._settle(self._api.org.sobject("Account"))
-        return self._account_ids[company]
-
     def _settle(self, sobject: SObject) -> None:
         """Show at once to queries what was there before anybody looked."""
         self._api.org.table(sobject).visible(self.now(), 0)
-
-
-def _clean_known(sobject: SObject, values: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values that the platform would have kept, without those it would refuse."""
-    kept = {}
-    for column, value in values.items():
-        field = sobject.find(sobject.columns.get(column, ""))
-        if field is None:
-            continue
-        try:
-            kept[field.name] = clean(field, value)
-        except SalesforceError:
-            continue
-    return kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from dovetail.simulators.salesforce.field import Field
 
@@ -88,10 +88,52 @@ class SObject:
             },
         }
 
-    def describe(self, base_path: str) -> dict[str, Any]:
-        """Return the whole description of the object."""
+    def describe(self, base_path: str, catalog: Mapping[str, SObject]) -> dict[str, Any]:
+        """Return the whole description of the object, in an org that has those objects."""
         return self.describe_summary(base_path) | {
             "fields": [item.describe() for item in self.fields],
-            "childRelationships": [],
-            "recordTypeInfos": [],
+            "childRelationships": [
+                {
+                    "childSObject": relation.sobject.name,
+                    "field": relation.field.name,
+                    "relationshipName": relation.name,
+                    "cascadeDelete": False,
+                    "deprecatedAndHidden": False,
+                    "restrictedDelete": False,
+                }
+                for relation in child_relations(self, catalog)
+            ],
+            "recordTypeInfos": [
+                {
+                    "active": True,
+                    "available": True,
+                    "defaultRecordTypeMapping": True,
+                    "developerName": "Master",
+                    "master": True,
+                    "name": "Master",
+                    "recordTypeId": "012000000000000AAA",
+                }
+            ],
         }
+
+
+class ChildRelation(NamedTuple):
+    """Rows of another object that point here by a field, under the name queries use."""
+
+    name: str
+    sobject: SObject
+    field: Field
+
+
+def child_relations(parent: SObject, catalog: Mapping[str, SObject]) -> list[ChildRelation]:
+    """Return the relations to rows that belong to a row of *parent*."""
+    relations: dict[str, ChildRelation] = {}
+    for child in catalog.values():
+        for item in child.fields:
+            if parent.name in item.refers_to and item.relationship not in _NOT_CHILDREN:
+                name = f"Child{child.plural}" if child.name == parent.name else child.plural
+                relations.setdefault(name, ChildRelation(name, child, item))
+    return list(relations.values())
+
+
+_NOT_CHILDREN = frozenset({"CreatedBy", "LastModifiedBy", "Owner", "MasterRecord"})
