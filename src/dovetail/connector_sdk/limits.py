@@ -279,6 +279,33 @@ class StoredBudget:
         return self._clock.now().timestamp()
 
 
+class Allowance(msgspec.Struct, frozen=True):
+    """One limit as it stands: calls in its window, how many are left, and for how long none may."""
+
+    limit: str
+    size: int
+    left: int
+    paused_s: float
+
+
+def read_allowances(
+    plain: dict[str, Any],
+    limits: Sequence[RateLimit],
+    settings: Mapping[str, Any],
+    now: float,
+) -> list[Allowance]:
+    """Return what is left of each limit, from the stored state of an account's budget."""
+    state = msgspec.convert(plain, _AccountState)
+    paused_s = max(state.pause_left(now), 0.0)
+    found: list[Allowance] = []
+    for limit in limits:
+        window = state.window(limit)
+        _forget(window, _part(now, limit.per_s))
+        size = _size(limit, settings)
+        found.append(Allowance(limit.name, size, max(size - window.used(), 0), paused_s))
+    return found
+
+
 def _size(limit: RateLimit, settings: Mapping[str, Any]) -> int:
     found = settings.get(limit.setting) if limit.setting else None
     return max(int(found), 1) if found is not None else limit.limit
