@@ -17,6 +17,15 @@ from dovetail.simulators.salesforce.table import Table
 _OBJECTS_WITH_EXTERNAL_IDS = frozenset({"Contact", "Account", "Lead"})
 
 
+_OWN_USER = "Integration"
+_USERS = (
+    (_OWN_USER, "User", True),
+    ("Grace", "Hopper", True),
+    ("Alan", "Turing", True),
+    ("Gone", "Away", False),
+)
+
+
 class Org:
     """
     One org.
@@ -67,17 +76,22 @@ class Org:
             row_id=self.id,
             at=self.founded_at,
         )
-        self.insert(
-            "User",
-            {
-                "Username": "integration@sandbox.example.com",
-                "Name": "Integration User",
-                "Email": "integration@sandbox.example.com",
-                "IsActive": True,
-            },
-            row_id=self.user_id,
-            at=self.founded_at,
-        )
+        for first, last, active in _USERS:
+            email = f"{first}@sandbox.example.com".lower()
+            is_own = first == _OWN_USER
+            self.insert(
+                "User",
+                {
+                    "Username": email,
+                    "FirstName": first,
+                    "LastName": last,
+                    "Name": f"{first} {last}",
+                    "Email": email,
+                    "IsActive": active,
+                },
+                row_id=self.user_id if is_own else None,
+                at=self.founded_at,
+            )
 
     def sobject(self, name: str) -> SObject:
         """

@@ -30,6 +30,7 @@ from dovetail.simulators.salesforce.answer import (
 from dovetail.simulators.salesforce.bulk.job import Job
 from dovetail.simulators.salesforce.bulk.loading import Loader
 from dovetail.simulators.salesforce.bulk.shelf import JobShelf, rows_of
+from dovetail.simulators.salesforce.campaign import CAMPAIGN, CAMPAIGN_MEMBER
 from dovetail.simulators.salesforce.catalog import ACCOUNT, CASE, CONTACT, LEAD, OPPORTUNITY
 from dovetail.simulators.salesforce.identifier import IdSequence
 from dovetail.simulators.salesforce.login import (
@@ -69,6 +70,8 @@ _OBJECTS = {
     "leads": LEAD,
     "deals": OPPORTUNITY,
     "tickets": CASE,
+    "campaigns": CAMPAIGN,
+    "campaign_members": CAMPAIGN_MEMBER,
 }
 
 

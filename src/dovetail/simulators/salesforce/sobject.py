@@ -33,6 +33,10 @@ class SObject:
         columns: Canonical column name of a loaded file -> API name.
         is_mergeable: Whether a person can merge such records.
         is_writable: Whether the REST API may change such records here.
+        imply: What else a write sets, by what it sets itself.
+        needs_one_of: Fields of which a new row must have one.
+        unique_sets: Sets of fields that no two rows may share, where all are filled.
+        unique_message: What the platform says of a second one.
     """
 
     name: str
@@ -43,6 +47,10 @@ class SObject:
     columns: Mapping[str, str] = field(default_factory=dict)
     is_mergeable: bool = False
     is_writable: bool = True
+    imply: Derivation = _derive_nothing
+    needs_one_of: tuple[str, ...] = ()
+    unique_sets: tuple[tuple[str, ...], ...] = ()
+    unique_message: str = ""
 
     @cached_property
     def _by_name(self) -> dict[str, Field]:
@@ -64,6 +72,12 @@ class SObject:
     def key_fields(self) -> tuple[Field, ...]:
         """Fields an upsert can match on, apart from the id; they are indexed."""
         return tuple(item for item in self.fields if item.external_id or item.id_lookup)
+
+    @cached_property
+    def indexed(self) -> tuple[str, ...]:
+        """Names of the fields by which rows are found without looking at all of them."""
+        keys = [item.name for item in self.key_fields if item.name != "Id"]
+        return tuple(dict.fromkeys([*keys, *(names[-1] for names in self.unique_sets)]))
 
     def describe_summary(self, base_path: str) -> dict[str, Any]:
         """Return the object as the list of objects shows it."""

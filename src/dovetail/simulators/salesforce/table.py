@@ -21,9 +21,7 @@ class RowIndex:
 
     def __init__(self, sobject: SObject) -> None:
         self.rows: dict[str, Row] = {}
-        self._by_key: dict[str, dict[str, set[str]]] = {
-            field.name: {} for field in sobject.key_fields if field.name != "Id"
-        }
+        self._by_key: dict[str, dict[str, set[str]]] = {name: {} for name in sobject.indexed}
         self._stamps: list[tuple[str, str]] = []
 
     @property

@@ -1,0 +1,103 @@
+"""Objects beside contacts: what they require, derive and refuse, and how they hang together."""
+
+import pytest
+
+DEAL = {"Name": "D", "StageName": "Prospecting", "CloseDate": "2026-03-01"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "missing"),
+    [
+        ("Account", {}, ["Name"]),
+        ("Lead", {"LastName": "A"}, ["Company"]),
+        ("Opportunity", {"Name": "D"}, ["StageName", "CloseDate"]),
+        ("Campaign", {}, ["Name"]),
+        ("CampaignMember", {}, ["CampaignId"]),
+    ],
+)
+async def test_what_is_required_is_refused_without(org, kind, fields, missing):
+    refused = await org.post(f"/sobjects/{kind}", fields)
+
+    assert refused.code == "REQUIRED_FIELD_MISSING"
+    assert refused.body[0]["fields"] == missing
+
+
+async def test_a_stage_decides_what_a_deal_is(org):
+    id = await org.create("Opportunity", **DEAL, Amount=10)
+    path = f"/sobjects/Opportunity/{id}"
+    first = (await org.get(path)).body
+    await org.patch(path, {"StageName": "Closed Won"})
+    won = (await org.get(path)).body
+    await org.patch(path, {"StageName": "Qualification", "Probability": 42})
+    own = (await org.get(path)).body
+
+    assert (first["Probability"], first["IsClosed"], first["IsWon"]) == (10, False, False)
+    assert (won["Probability"], won["IsClosed"], won["IsWon"]) == (100, True, True)
+    assert (own["Probability"], own["IsClosed"]) == (42, False)
+
+
+async def test_a_person_is_in_a_campaign_once(org):
+    campaign, other = await org.create("Campaign", Name="A"), await org.create("Campaign", Name="B")
+    contact = await org.create(LastName="Byron")
+    lead = await org.create("Lead", LastName="Byron", Company="Acme")
+    member = {"CampaignId": campaign, "ContactId": contact}
+    id = await org.create("CampaignMember", **member)
+    again = await org.post("/sobjects/CampaignMember", member)
+    nobody = await org.post("/sobjects/CampaignMember", {"CampaignId": campaign})
+
+    assert id.startswith("00v")
+    assert again.code == "DUPLICATE_VALUE"
+    assert again.body[0]["message"] == "Already a campaign member."
+    assert nobody.code == "REQUIRED_FIELD_MISSING"
+    await org.create("CampaignMember", CampaignId=campaign, LeadId=lead)
+    await org.create("CampaignMember", CampaignId=other, ContactId=contact)
+    await org.delete(f"/sobjects/CampaignMember/{id}")
+    await org.create("CampaignMember", **member)
+
+
+async def test_a_member_responds_but_does_not_move_to_another_campaign(org):
+    campaign = await org.create("Campaign", Name="A")
+    contact = await org.create(LastName="Byron")
+    id = await org.create("CampaignMember", CampaignId=campaign, ContactId=contact)
+    path = f"/sobjects/CampaignMember/{id}"
+    before = (await org.get(path)).body
+    moved = await org.patch(path, {"CampaignId": campaign})
+    await org.patch(path, {"Status": "Responded"})
+    fields = {
+        each["name"]: each
+        for each in (await org.get("/sobjects/CampaignMember/describe")).body["fields"]
+    }
+
+    assert (before["Status"], before["HasResponded"]) == ("Sent", False)
+    assert moved.code == "INVALID_FIELD_FOR_INSERT_UPDATE"
+    assert (await org.get(path)).body["HasResponded"] is True
+    assert fields["CampaignId"]["createable"] is True
+    assert fields["CampaignId"]["updateable"] is False
+    assert [
+        each["value"] for each in fields["Status"]["picklistValues"] if each["defaultValue"]
+    ] == ["Sent"]
+
+
+async def test_owners_are_users_of_the_org(org):
+    users = await org.rows("SELECT Id, Name, Email, IsActive FROM User ORDER BY Name")
+    grace = next(user["Id"] for user in users if user["Name"] == "Grace Hopper")
+    id = await org.create("Account", Name="Acme", OwnerId=grace)
+    [row] = await org.rows("SELECT Id, Owner.Email FROM Account")
+    assert row["Id"] == id
+    unknown = await org.post("/sobjects/Account", {"Name": "B", "OwnerId": "005000000000000AAA"})
+
+    assert [user["IsActive"] for user in users] == [True, False, True, True]
+    assert row["Owner"]["Email"] == "grace@sandbox.example.com"
+    assert unknown.code == "INVALID_CROSS_REFERENCE_KEY"
+    assert (await org.post("/sobjects/User", {"LastName": "X"})).status == 400
+
+
+async def test_a_merge_moves_members_deals_and_cases(org):
+    winner, loser = await org.create("Account", Name="A"), await org.create("Account", Name="B")
+    deal = await org.create("Opportunity", **DEAL, AccountId=loser)
+    case = await org.create("Case", Subject="S", AccountId=loser)
+    edit = {"resource": "companies", "id": winner, "merge": loser}
+    await org.sandbox("POST", "edit", edit)
+
+    assert (await org.get(f"/sobjects/Opportunity/{deal}")).body["AccountId"] == winner
+    assert (await org.get(f"/sobjects/Case/{case}")).body["AccountId"] == winner
