@@ -117,7 +117,7 @@ class BatchApi:
             properties = properties_of(entry)
             links = self._simulator.linker.read_wanted(kind, entry.get("associations"))
             fields = store.check_create(kind, properties)
-            return _Row(None, fields, properties, keys=store.keys_of(kind, fields), links=links)
+            return _Row(None, fields, properties, keys=store.keys.among(kind, fields), links=links)
 
         return self._write(kind, await inputs_in(request), check, done=201)
 
@@ -139,7 +139,7 @@ class BatchApi:
                 raise refusal.missing_object(kind.singular, id_of(entry))
             properties = properties_of(entry)
             changes = store.check_update(kind, record, properties)
-            return _Row(record, changes, properties, keys=store.keys_of(kind, changes))
+            return _Row(record, changes, properties, keys=store.keys.among(kind, changes))
 
         return self._write(kind, inputs, check, done=200)
 
@@ -162,9 +162,9 @@ class BatchApi:
                     # The record may be known by a secondary address, which stays secondary.
                     del properties["email"]
                 changes = store.check_update(kind, record, properties)
-                return _Row(record, changes, properties, keys=store.keys_of(kind, changes))
+                return _Row(record, changes, properties, keys=store.keys.among(kind, changes))
             fields = store.check_create(kind, properties)
-            return _Row(None, fields, properties, keys=store.keys_of(kind, fields))
+            return _Row(None, fields, properties, keys=store.keys.among(kind, fields))
 
         return self._write(kind, inputs, check, done=200, say_new=True)
 

@@ -31,8 +31,10 @@ from dovetail.simulators.hubspot.legacy_association_api import LegacyAssociation
 from dovetail.simulators.hubspot.linking import Linker
 from dovetail.simulators.hubspot.oauth_api import OAuthApi, bad
 from dovetail.simulators.hubspot.object_api import ObjectApi
+from dovetail.simulators.hubspot.pipeline_api import PipelineApi
 from dovetail.simulators.hubspot.property import LIFECYCLE_STAGES
 from dovetail.simulators.hubspot.property_api import PropertyApi
+from dovetail.simulators.hubspot.property_group_api import PropertyGroupApi
 from dovetail.simulators.hubspot.search_api import SearchApi
 from dovetail.simulators.hubspot.store import Change, Fields, ObjectStore
 from dovetail.simulators.hubspot.webhook_api import WebhookApi
@@ -159,7 +161,9 @@ class HubSpotSimulator(Simulator):
             *AssociationApi(self).routes(),
             *LegacyAssociationApi(self).routes(),
             *ObjectApi(self).routes(),
+            *PropertyGroupApi(self).routes(),
             *PropertyApi(self).routes(),
+            *PipelineApi(self).routes(),
             *DirectoryApi(self).routes(),
             *self._webhook_api.routes(),
             *OAuthApi(self, self._access).routes(),
@@ -265,8 +269,10 @@ class HubSpotSimulator(Simulator):
     def update_record(
         self, resource: str, id: str, fields: Mapping[str, Any], *, source: str
     ) -> Record:
-        """Change a record as the API would."""
+        """Change a record as the API would; ``{"archived": false}`` alone restores it."""
         kind = OBJECT_TYPES[resource]
+        if dict(fields) == {"archived": False}:
+            return self.store.restore(kind, id, source=source)
         record = self._live(kind, id)
         changes = self.store.check_update(kind, record, fields)
         return self.store.update(kind, record, changes, source=source)
