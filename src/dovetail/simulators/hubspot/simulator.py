@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from dovetail.core.clock import Clock
 from dovetail.core.transport import Transport
@@ -43,6 +45,11 @@ from dovetail.simulators.hubspot.webhook_api import WebhookApi
 RETRY_DELAYS_S = (60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 4800.0, 9600.0, 19200.0, 38400.0)
 
 OAUTH_BURST_LIMIT = 110
+
+_MOVING = 477
+_MOVE_S = 600.0
+_MAX_URL_BYTES = 16_384
+_DATED_PATH = re.compile(r"/crm/objects/\d{4}-\d{2}/")
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _COMPANY_COLUMNS = {
@@ -213,6 +220,8 @@ class HubSpotSimulator(Simulator):
 
     async def admit(self, request: Request, template: str) -> Response | None:
         """Check credentials, scopes and limits, in this order."""
+        if len(request.url.path) + len(request.url.query) > _MAX_URL_BYTES:
+            return Response("URI Too Long", status_code=414, media_type="text/plain")
         try:
             if template.startswith("/oauth/"):
                 return None
@@ -226,6 +235,11 @@ class HubSpotSimulator(Simulator):
         except RefusedError as error:
             return self.refuse(error, request)
         return None
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call; paths with a date instead of a version mean the same."""
+        path = _DATED_PATH.sub("/crm/v3/objects/", scope.get("path", ""), count=1)
+        await super().app({**scope, "path": path}, receive, send)
 
     def finish(self, request: Request, template: str, response: Response) -> None:
         """Add the rate headers; search and OAuth answers have none."""
@@ -259,7 +273,10 @@ class HubSpotSimulator(Simulator):
                 return self.refuse(self._access.expired(self.now()), request)
             case _:
                 status = fault.status or 503
-                return self.refuse(RefusedError("internal error", status=status), request)
+                answer = self.refuse(RefusedError("internal error", status=status), request)
+                if status == _MOVING:
+                    answer.headers["Retry-After"] = str(round(fault.length_s or _MOVE_S))
+                return answer
 
     def create_record(self, resource: str, fields: Mapping[str, Any], *, source: str) -> Record:
         """Create a record as the API would."""

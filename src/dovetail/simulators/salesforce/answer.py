@@ -54,4 +54,7 @@ def outage_of(fault: Fault, *, at_login: bool) -> Response:
         return refusal_of(_UNEXPECTED)
     if status == 503:
         return refusal_of(_UNAVAILABLE)
+    if status < 500:
+        # The edge in front of the platform refuses without a word.
+        return Response(status_code=status)
     return Response("<html><body>Bad gateway</body></html>", status, media_type="text/html")

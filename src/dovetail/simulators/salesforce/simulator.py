@@ -27,7 +27,7 @@ from dovetail.simulators.salesforce.answer import (
     outage_of,
     refusal_of,
 )
-from dovetail.simulators.salesforce.bulk.job import Job
+from dovetail.simulators.salesforce.bulk.job import Bulk
 from dovetail.simulators.salesforce.bulk.loading import Loader
 from dovetail.simulators.salesforce.bulk.shelf import JobShelf, rows_of
 from dovetail.simulators.salesforce.campaign import CAMPAIGN, CAMPAIGN_MEMBER
@@ -365,7 +365,7 @@ class Salesforce(Simulator):
     async def _versions(self, request: Request) -> Response:
         return json_response(listed_versions())
 
-    def _is_locked(self, job: Job) -> bool:
+    def _is_locked(self, job: Bulk) -> bool:
         path = f"{_VERSIONS}/{job.version}/jobs/ingest/{job.id}"
         return self.faults.take("row_lock", path=path, method="PATCH") is not None
 

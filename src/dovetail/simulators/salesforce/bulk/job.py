@@ -16,7 +16,7 @@ FINISHED = frozenset({DONE, FAILED, ABORTED})
 
 
 @dataclass(slots=True)
-class Job:
+class Bulk:
     """What both kinds of job have. `closed_at` is when the platform was told to begin."""
 
     id: str
@@ -68,7 +68,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class IngestJob(Job):
+class Ingest(Bulk):
     """A job that writes rows."""
 
     key_field: str | None = None
@@ -80,7 +80,7 @@ class IngestJob(Job):
 
     def to_record(self) -> dict[str, Any]:
         """Return the job; where content goes is shown while it is open."""
-        shown = Job.to_record(self) | {"jobType": "V2Ingest"}
+        shown = Bulk.to_record(self) | {"jobType": "V2Ingest"}
         if self.key_field is not None:
             shown["externalIdFieldName"] = self.key_field
         if self.state == OPEN:
@@ -114,7 +114,7 @@ class IngestJob(Job):
 
 
 @dataclass(slots=True)
-class QueryJob(Job):
+class Extract(Bulk):
     """A job that reads rows; `plan` is its checked query."""
 
     plan: Plan | None = None
@@ -123,7 +123,7 @@ class QueryJob(Job):
 
     def to_record(self) -> dict[str, Any]:
         """Return the job."""
-        return Job.to_record(self) | {"jobType": "V2Query"}
+        return Bulk.to_record(self) | {"jobType": "V2Query"}
 
     def details(self) -> dict[str, Any]:
         """Return the job with its counts."""

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from dovetail.simulators.salesforce.bulk.job import IngestJob, Job
+from dovetail.simulators.salesforce.bulk.job import Bulk, Ingest
 from dovetail.simulators.salesforce.bulk.sheet import NULL, SheetError, read_sheet
 from dovetail.simulators.salesforce.field import Field
 from dovetail.simulators.salesforce.identifier import to_id18
@@ -15,7 +15,7 @@ from dovetail.simulators.salesforce.refusal import SalesforceError
 from dovetail.simulators.salesforce.sobject import SObject
 from dovetail.simulators.salesforce.write import Writer
 
-IsLocked = Callable[[Job], bool]
+IsLocked = Callable[[Bulk], bool]
 """Says whether somebody else holds the row that comes next."""
 
 
@@ -27,7 +27,7 @@ class Loader:
         self._writer = writer
         self._is_locked = is_locked
 
-    def read(self, job: IngestJob) -> list[list[str]]:
+    def read(self, job: Ingest) -> list[list[str]]:
         """
         Return the rows of a job's content and set its header.
 
@@ -48,7 +48,7 @@ class Loader:
             raise SheetError(f"InvalidBatch : Field name not found : {needed}")
         return rows
 
-    def load(self, job: IngestJob, rows: list[list[str]]) -> None:
+    def load(self, job: Ingest, rows: list[list[str]]) -> None:
         """Write every row; the results are in no order of the input."""
         sobject = self._org.sobject(job.object_name)
         for row in rows:
@@ -67,7 +67,7 @@ class Loader:
         order.shuffle(job.written)
         order.shuffle(job.refused)
 
-    def _write(self, job: IngestJob, sobject: SObject, values: dict[str, Any]) -> tuple[str, bool]:
+    def _write(self, job: Ingest, sobject: SObject, values: dict[str, Any]) -> tuple[str, bool]:
         if job.operation == "insert":
             return self._writer.create(sobject, values, allow_duplicates=False), True
         if job.operation == "upsert" and job.key_field not in (None, "Id"):

@@ -13,9 +13,9 @@ from dovetail.simulators.salesforce.bulk.job import (
     FAILED,
     FINISHED,
     RUNNING,
-    IngestJob,
-    Job,
-    QueryJob,
+    Bulk,
+    Extract,
+    Ingest,
 )
 from dovetail.simulators.salesforce.bulk.loading import Loader
 from dovetail.simulators.salesforce.bulk.sheet import SheetError
@@ -24,7 +24,7 @@ from dovetail.simulators.salesforce.org import Org
 
 KEPT = timedelta(days=7)
 
-_Read = Callable[[QueryJob], list[list[Any]]]
+_Read = Callable[[Extract], list[list[Any]]]
 
 
 class JobShelf:
@@ -57,8 +57,8 @@ class JobShelf:
         self._delay = timedelta(seconds=delay_s)
         self._now = now
         self._ids = IdSequence("750")
-        self.ingest: dict[str, IngestJob] = {}
-        self.query: dict[str, QueryJob] = {}
+        self.ingest: dict[str, Ingest] = {}
+        self.query: dict[str, Extract] = {}
 
     def new_facts(self, operation: str, object_name: str, version: str) -> dict[str, Any]:
         """Return what a new job starts from."""
@@ -71,14 +71,14 @@ class JobShelf:
             "created_at": self._now(),
         }
 
-    def close(self, job: Job) -> None:
+    def close(self, job: Bulk) -> None:
         """Let the platform begin."""
         job.move(CLOSED, self._now())
         job.closed_at = self._now()
 
-    def abort(self, job: Job) -> None:
+    def abort(self, job: Bulk) -> None:
         """Stop a job that is not done."""
-        if isinstance(job, IngestJob) and job.content is not None:
+        if isinstance(job, Ingest) and job.content is not None:
             try:
                 job.unprocessed = self._loader.read(job)
             except SheetError as exc:
@@ -96,16 +96,16 @@ class JobShelf:
                 elif job.closed_at is not None:
                     self._advance(job, now, job.closed_at)
 
-    def _advance(self, job: Job, now: datetime, closed_at: datetime) -> None:
+    def _advance(self, job: Bulk, now: datetime, closed_at: datetime) -> None:
         if now - closed_at >= self._delay:
             self._run(job)
         elif now - closed_at >= self._delay / 2:
             job.move(RUNNING, now)
 
-    def _run(self, job: Job) -> None:
-        if isinstance(job, QueryJob):
+    def _run(self, job: Bulk) -> None:
+        if isinstance(job, Extract):
             job.rows = self._read(job)
-        elif isinstance(job, IngestJob):
+        elif isinstance(job, Ingest):
             try:
                 rows = self._loader.read(job)
             except SheetError as exc:
@@ -117,7 +117,7 @@ class JobShelf:
         job.move(DONE, self._now())
 
 
-def rows_of(job: QueryJob, org: Org, commit_lag_s: float) -> list[list[Any]]:
+def rows_of(job: Extract, org: Org, commit_lag_s: float) -> list[list[Any]]:
     """Return the rows of a query job, as a query at this moment sees them."""
     if job.plan is None:
         return []

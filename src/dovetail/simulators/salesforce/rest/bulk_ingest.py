@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dovetail.simulators.salesforce.bulk.job import ABORTED, CLOSED, FINISHED, OPEN, IngestJob
+from dovetail.simulators.salesforce.bulk.job import ABORTED, CLOSED, FINISHED, OPEN, Ingest
 from dovetail.simulators.salesforce.bulk.sheet import DELIMITERS, LINE_ENDINGS
 from dovetail.simulators.salesforce.refusal import SalesforceError, not_found
 from dovetail.simulators.salesforce.rest.call import CSV, Api, Call, Operation, Reply
@@ -25,7 +25,7 @@ def create(api: Api, call: Call) -> Reply:
     if operation not in _OPERATIONS:
         raise _bad_job(f"Unsupported operation: {operation}")
     key = _key_of(sobject, body) if operation == "upsert" else None
-    job = IngestJob(
+    job = Ingest(
         **api.jobs.new_facts(operation, sobject.name, call.version),
         **layout_of(body),
         key_field=key,
@@ -133,14 +133,14 @@ def _key_of(sobject: SObject, body: dict[str, Any]) -> str:
     return field.name
 
 
-def _found(api: Api, call: Call) -> IngestJob:
+def _found(api: Api, call: Call) -> Ingest:
     job = api.jobs.ingest.get(call.params["job"])
     if job is None:
         raise not_found()
     return job
 
 
-def _finished(api: Api, call: Call) -> IngestJob:
+def _finished(api: Api, call: Call) -> Ingest:
     job = _found(api, call)
     if job.state not in FINISHED:
         raise bad_state(f"The job has no results while it is {job.state}")

@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Any
 
-from dovetail.simulators.salesforce.bulk.job import ABORTED, DONE, FINISHED, QueryJob
+from dovetail.simulators.salesforce.bulk.job import ABORTED, DONE, FINISHED, Extract
 from dovetail.simulators.salesforce.refusal import SalesforceError, not_found
 from dovetail.simulators.salesforce.rest.bulk_ingest import bad_state, layout_of
 from dovetail.simulators.salesforce.rest.call import Api, Call, Operation, Reply
@@ -31,7 +31,7 @@ def create(api: Api, call: Call) -> Reply:
     if not api.count_query_job():
         raise SalesforceError(403, "REQUEST_LIMIT_EXCEEDED", "DailyBulkV2QueryJobs exceeded.")
     facts = api.jobs.new_facts(operation, planned.sobject.name, call.version)
-    job = QueryJob(**facts, **layout, plan=planned, columns=columns)
+    job = Extract(**facts, **layout, plan=planned, columns=columns)
     api.jobs.query[job.id] = job
     api.jobs.close(job)
     return Reply(200, job.to_record())
@@ -85,7 +85,7 @@ def results(api: Api, call: Call) -> Reply:
     return Reply(200, csv=job.page(start, stop), headers=headers)
 
 
-def _found(api: Api, call: Call) -> QueryJob:
+def _found(api: Api, call: Call) -> Extract:
     job = api.jobs.query.get(call.params["job"])
     if job is None:
         raise not_found()
@@ -115,7 +115,7 @@ def _locator(offset: int) -> str:
     return base64.urlsafe_b64encode(f"M{offset}".encode()).decode()
 
 
-def _offset(job: QueryJob, locator: str | None) -> int:
+def _offset(job: Extract, locator: str | None) -> int:
     if locator is None or locator == "":
         return 0
     try:
