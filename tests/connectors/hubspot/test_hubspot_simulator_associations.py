@@ -182,6 +182,47 @@ async def test_an_archived_record_is_linked_to_nothing_and_a_merged_one_passes_l
     assert await types(portal, "contacts", merged, "companies") == {other: [279]}
 
 
+async def test_some_portals_keep_the_primary_id_in_a_merge(make_portal):
+    portal = make_portal(keeps_primary_id=True)
+    ada, bob = await portal.add(email="ada@example.com"), await portal.add(email="bob@example.com")
+    acme = await portal.new("companies", name="Acme")
+    await portal.put(f"/crm/v4/objects/contacts/{bob}/associations/default/companies/{acme}")
+    merge = {"primaryObjectId": ada, "objectIdToMerge": bob}
+    merged = await portal.post("/crm/v3/objects/contacts/merge", merge)
+    asked = "hs_merged_object_ids,hs_additional_emails,email"
+    read = await portal.get(f"/crm/v3/objects/contacts/{bob}", properties=asked)
+
+    assert merged.json["id"] == read.json["id"] == ada
+    assert read.json["properties"]["hs_merged_object_ids"] == bob
+    assert read.json["properties"]["hs_additional_emails"] == "bob@example.com"
+    assert await types(portal, "contacts", ada, "companies") == {acme: [279]}
+    assert (await portal.get("/crm/v3/objects/contacts")).ids == [ada]
+    assert (await portal.search()).ids == [ada]
+    by_email = await portal.get("/crm/v3/objects/contacts/bob@example.com", idProperty="email")
+    assert by_email.json["id"] == ada
+
+
+async def test_deals_move_people_forward_where_the_portal_is_set_so(make_portal):
+    async def stage(portal, kind, id):
+        read = await portal.get(f"/crm/v3/objects/{kind}/{id}", properties="lifecyclestage")
+        return read.json["properties"]["lifecyclestage"]
+
+    for moves in (True, False):
+        portal = make_portal(deals_move_lifecycle=moves)
+        ada = await portal.add(email="ada@example.com", lifecyclestage="lead")
+        eve = await portal.add(email="eve@example.com", lifecyclestage="evangelist")
+        acme = await portal.new("companies", name="Acme")
+        links = (to(ada, 3), to(eve, 3), to(acme, 341))
+        deal = await portal.new("deals", *links, dealname="D", dealstage="qualifiedtobuy")
+        first = [await stage(portal, "contacts", ada), await stage(portal, "companies", acme)]
+        won = {"properties": {"dealstage": "closedwon"}}
+        await portal.patch(f"/crm/v3/objects/deals/{deal}", won)
+
+        assert first == (["opportunity"] * 2 if moves else ["lead", None])
+        assert await stage(portal, "contacts", ada) == ("customer" if moves else "lead")
+        assert await stage(portal, "contacts", eve) == "evangelist"
+
+
 async def test_labels_of_ones_own(portal):
     ada, acme = await people(portal)
     path = "/crm/v4/associations/contacts/companies/labels"

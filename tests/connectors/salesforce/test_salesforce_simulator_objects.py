@@ -2,6 +2,8 @@
 
 import pytest
 
+from dovetail.simulators.salesforce.field import Field
+
 DEAL = {"Name": "D", "StageName": "Prospecting", "CloseDate": "2026-03-01"}
 
 
@@ -101,3 +103,44 @@ async def test_a_merge_moves_members_deals_and_cases(org):
 
     assert (await org.get(f"/sobjects/Opportunity/{deal}")).body["AccountId"] == winner
     assert (await org.get(f"/sobjects/Case/{case}")).body["AccountId"] == winner
+
+
+async def test_a_person_converts_a_lead(org):
+    id = await org.create("Lead", FirstName="Ada", LastName="Byron", Company="Acme", Email="a@b.cc")
+    edit = {"resource": "leads", "id": id, "fields": {"IsConverted": True}}
+    done = await org.sandbox("POST", "edit", edit)
+    lead = (await org.get(f"/sobjects/Lead/{id}")).body
+    contact = await org.contact(lead["ConvertedContactId"])
+    deal = (await org.get(f"/sobjects/Opportunity/{lead['ConvertedOpportunityId']}")).body
+
+    assert done.status == 200
+    assert lead["IsConverted"] is True
+    assert lead["Status"] == "Closed - Converted"
+    assert (contact["Name"], contact["Email"]) == ("Ada Byron", "a@b.cc")
+    assert contact["AccountId"] == lead["ConvertedAccountId"] == deal["AccountId"]
+    assert (await org.sandbox("POST", "edit", edit)).status == 400
+    assert (await org.patch(f"/sobjects/Lead/{id}", {"IsConverted": False})).status == 400
+
+
+async def test_an_org_can_have_fields_of_its_own(new_org):
+    fields = (
+        Field("Score__c", "double", "Score"),
+        Field("Tier__c", "picklist", "Tier", picklist=("A", "B"), restricted=True),
+    )
+    org = new_org(custom_fields={"Opportunity": fields}, external_id_fields=("Hub_Key__c",))
+    path = "/sobjects/Opportunity/Hub_Key__c/d1"
+    made = await org.patch(path, {**DEAL, "Score__c": 1.5, "Tier__c": "A"})
+    wrong = await org.patch(path, {"Tier__c": "Z"})
+    described = {
+        each["name"]: each["custom"]
+        for each in (await org.get("/sobjects/Opportunity/describe")).body["fields"]
+    }
+
+    assert made.status == 201
+    assert wrong.code == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
+    assert (await org.get(path)).body["Score__c"] == 1.5
+    assert described["Score__c"] is True
+    assert described["Hub_Key__c"] is True
+    assert "Score__c" not in {
+        each["name"] for each in (await org.get("/sobjects/Contact/describe")).body["fields"]
+    }

@@ -158,7 +158,7 @@ class PropertyApi:
         return definition
 
     def _check(self, kind: ObjectType, body: dict[str, Any]) -> None:
-        if "name" in body and not _NAME.fullmatch(body["name"]):
+        if "name" in body and not _NAME.fullmatch(str(body["name"])):
             raise refusal.invalid(
                 f"Property name {body['name']!r} is not valid: lower-case letters, digits and "
                 "underscores, a letter first"

@@ -18,7 +18,6 @@ from dovetail.core.clock import Clock
 from dovetail.core.transport import Transport
 from dovetail.simulator_sdk.base import Simulator, json_response
 from dovetail.simulator_sdk.fault import Fault
-from dovetail.simulator_sdk.limit import WindowLimit
 from dovetail.simulator_sdk.people import Person
 from dovetail.simulator_sdk.record import Record, Table
 from dovetail.simulator_sdk.refusal import RefusedError
@@ -30,6 +29,7 @@ from dovetail.simulators.hubspot.batch_api import BatchApi
 from dovetail.simulators.hubspot.catalog import OBJECT_TYPES, ObjectType
 from dovetail.simulators.hubspot.directory_api import OWNERS, DirectoryApi
 from dovetail.simulators.hubspot.legacy_association_api import LegacyAssociationApi
+from dovetail.simulators.hubspot.lifecycle import follow_deal
 from dovetail.simulators.hubspot.linking import Linker
 from dovetail.simulators.hubspot.oauth_api import OAuthApi, bad
 from dovetail.simulators.hubspot.object_api import ObjectApi
@@ -37,14 +37,13 @@ from dovetail.simulators.hubspot.pipeline_api import PipelineApi
 from dovetail.simulators.hubspot.property import LIFECYCLE_STAGES
 from dovetail.simulators.hubspot.property_api import PropertyApi
 from dovetail.simulators.hubspot.property_group_api import PropertyGroupApi
+from dovetail.simulators.hubspot.quota import Quota, limited
 from dovetail.simulators.hubspot.search_api import SearchApi
 from dovetail.simulators.hubspot.store import Change, Fields, ObjectStore
 from dovetail.simulators.hubspot.webhook_api import WebhookApi
 
 # Ten retries within 24 hours: the sum, jitter included, stays below a day.
 RETRY_DELAYS_S = (60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 4800.0, 9600.0, 19200.0, 38400.0)
-
-OAUTH_BURST_LIMIT = 110
 
 _MOVING = 477
 _MOVE_S = 600.0
@@ -85,6 +84,8 @@ class HubSpotSimulator(Simulator):
         search_limit: Searches in any second.
         search_lag_s: Seconds until a write appears in search.
         scopes: What the app was granted; all when None.
+        keeps_primary_id: Whether a merge keeps the primary record's id, as in some portals.
+        deals_move_lifecycle: Whether deals move the lifecycle stage of whom they are linked to.
         webhook_delay_s: Seconds in which events are collected into one request.
         webhook_retry_delays_s: Seconds before each retry of a webhook.
     """
@@ -129,6 +130,8 @@ class HubSpotSimulator(Simulator):
         search_limit: int = 5,
         search_lag_s: float = 2.0,
         scopes: Collection[str] | None = None,
+        keeps_primary_id: bool = False,
+        deals_move_lifecycle: bool = False,
         webhook_delay_s: float = 0.1,
         webhook_retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
     ) -> None:
@@ -147,6 +150,8 @@ class HubSpotSimulator(Simulator):
         self._burst_limit = burst_limit
         self._daily_limit = daily_limit
         self._search_limit = search_limit
+        self._keeps_primary_id = keeps_primary_id
+        self._deals_move_lifecycle = deals_move_lifecycle
         self.portal_id = self.rng.randrange(10_000_000, 50_000_000)
         self.webhook_secret = str(self._uuid())
         self.credentials = self._new_credentials()
@@ -183,17 +188,16 @@ class HubSpotSimulator(Simulator):
             rng=random.Random(self.rng.getrandbits(64)),
             owners=frozenset(owner["id"] for owner in OWNERS if not owner["archived"]),
             tell=self.tell,
+            keeps_primary_id=self._keeps_primary_id,
         )
-        self._burst = WindowLimit(
-            "ten_secondly_rolling", clock=self.clock, limit=self._burst_limit, per_s=10.0
+        self._quota = Quota(
+            clock=self.clock,
+            now=self.now,
+            burst=self._burst_limit,
+            daily=self._daily_limit,
+            searches=self._search_limit,
         )
-        self._search = WindowLimit("search", clock=self.clock, limit=self._search_limit, per_s=1.0)
-        self._oauth_burst = WindowLimit(
-            "oauth_ten_secondly_rolling", clock=self.clock, limit=OAUTH_BURST_LIMIT, per_s=10.0
-        )
-        self.limits = [self._burst, self._oauth_burst, self._search]
-        self._day = self.now().date()
-        self._calls_today = 0
+        self.limits = self._quota.windows
         self._webhook_api.clear(random.Random(self.rng.getrandbits(64)))
         self._access.clear(random.Random(self.rng.getrandbits(64)))
         self._access.install(self.credentials["refresh_token"])
@@ -246,15 +250,7 @@ class HubSpotSimulator(Simulator):
         response.headers["x-hubspot-correlation-id"] = str(self._uuid())
         if template.endswith("/search") or template.startswith(("/oauth/", "/webhooks/")):
             return
-        burst = self._burst_of(request)
-        response.headers["X-HubSpot-RateLimit-Max"] = str(burst.limit)
-        response.headers["X-HubSpot-RateLimit-Remaining"] = str(burst.remaining)
-        response.headers["X-HubSpot-RateLimit-Interval-Milliseconds"] = "10000"
-        if burst is self._oauth_burst:
-            return
-        response.headers["X-HubSpot-RateLimit-Daily"] = str(self._daily_limit)
-        left = max(self._daily_limit - self._calls_today, 0)
-        response.headers["X-HubSpot-RateLimit-Daily-Remaining"] = str(left)
+        self._quota.add_headers(response, is_oauth=self._access.is_oauth(request))
 
     def refuse(self, error: RefusedError, request: Request) -> Response:
         """Return HubSpot's error body."""
@@ -344,6 +340,8 @@ class HubSpotSimulator(Simulator):
 
     def tell(self, change: Change) -> None:
         """Send webhooks about a change to whoever wants them."""
+        if self._deals_move_lifecycle:
+            follow_deal(self, change)
         events = self._webhook_api.events_of(change)
         if events and self.webhooks is not None:
             self.webhooks.emit(events)
@@ -366,19 +364,11 @@ class HubSpotSimulator(Simulator):
         return record
 
     def _check_limits(self, request: Request, template: str) -> None:
-        today = self.now().date()
-        if today != self._day:
-            self._day, self._calls_today = today, 0
-        if self._calls_today >= self._daily_limit:
-            raise self._limited("DAILY")
-        if template.endswith("/search") and not self._search.admit():
-            raise self._limited("SECONDLY")
-        if not self._burst_of(request).admit():
-            raise self._limited("TEN_SECONDLY_ROLLING")
-        self._calls_today += 1
-
-    def _burst_of(self, request: Request) -> WindowLimit:
-        return self._oauth_burst if self._access.is_oauth(request) else self._burst
+        refused_by = self._quota.admit(
+            is_search=template.endswith("/search"), is_oauth=self._access.is_oauth(request)
+        )
+        if refused_by is not None:
+            raise self._limited(refused_by)
 
     def _check_lock(self, request: Request) -> None:
         path = request.url.path
@@ -387,14 +377,7 @@ class HubSpotSimulator(Simulator):
             raise RefusedError("The resource is locked; wait at least 2 seconds", status=423)
 
     def _limited(self, policy: str) -> RefusedError:
-        which = "daily" if policy == "DAILY" else policy.lower()
-        return RefusedError(
-            f"You have reached your {which} limit.",
-            status=429,
-            errorType="RATE_LIMIT",
-            policyName=policy,
-            requestId=str(self._uuid()),
-        )
+        return limited(policy, str(self._uuid()))
 
     def _uuid(self) -> uuid.UUID:
         return uuid.UUID(int=self.rng.getrandbits(128), version=4)

@@ -26,6 +26,7 @@ from dovetail.simulators.hubspot.catalog import (
     group_of,
     native_properties,
 )
+from dovetail.simulators.hubspot.merging import merged_fields, moved_fields
 from dovetail.simulators.hubspot.pipeline import PipelineStore
 from dovetail.simulators.hubspot.property import (
     InvalidValueError,
@@ -60,6 +61,7 @@ class ObjectStore:
         rng: Gaps between ids.
         owners: Known owner ids.
         tell: Called with each change.
+        keeps_primary_id: Whether what a merge leaves has the id of the primary record.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class ObjectStore:
         rng: random.Random,
         owners: frozenset[str],
         tell: Callable[[Change], None],
+        keeps_primary_id: bool = False,
     ) -> None:
         self._now = now
         self._rng = rng
         self._owners = owners
         self._tell = tell
+        self._keeps_primary_id = keeps_primary_id
         self._last_id = 100
         self.tables = {
             name: Table(name, history=kind.history) for name, kind in OBJECT_TYPES.items()
@@ -280,30 +284,20 @@ class ObjectStore:
         self._tell(Change(kind, "privacyDeletion", record, at, source, {"changeFlag": "DELETED"}))
 
     def merge(self, kind: ObjectType, primary: Record, other: Record, *, source: str) -> Record:
-        """Merge two records into a new one, which both old ids lead to."""
-        at = self._now()
-        table = self.tables[kind.name]
-        moved = {
-            name: value
-            for name, value in other.fields.items()
-            if value is not None and primary.fields.get(name) is None
-        }
-        fields: Fields = {**primary.fields, **moved}
-        stages = [each.fields.get("lifecyclestage") for each in (primary, other)]
-        if all(stages):
-            fields["lifecyclestage"] = later_stage(stages[1], stages[0])
-        self._note_merge(kind, fields, primary, other, at)
+        """Merge two records into a new one (or the primary one), which both old ids lead to."""
+        at, keeps_id, moved = self._now(), self._keeps_primary_id, moved_fields(primary, other)
+        fields = merged_fields(kind, primary, other, at=at, keeps_id=keeps_id)
         for record in (primary, other):
             self.keys.release(kind, record.id, record.fields)
-        merged = self.insert(
-            kind,
-            fields,
-            created_at=min(primary.created_at, other.created_at),
-            modified_at=at,
-            source=source,
-        )
-        for record in (primary, other):
-            table.delete(record.id, at=at, source=source, merged_into=merged.id)
+        if keeps_id:
+            merged = self.tables[kind.name].update(primary.id, fields, at=at, source=source)
+            self.keys.claim(kind, merged.id, fields)
+            self.search[kind.name].put(merged, at=at)
+        else:
+            created_at = min(primary.created_at, other.created_at)
+            merged = self.insert(kind, fields, created_at=created_at, modified_at=at, source=source)
+        for record in (other,) if keeps_id else (primary, other):
+            self.tables[kind.name].delete(record.id, at=at, source=source, merged_into=merged.id)
             self.search[kind.name].put(record, at=at)
             self.links.move(kind.name, record.id, merged.id)
         facts = {
@@ -314,30 +308,6 @@ class ObjectStore:
         }
         self._tell(Change(kind, "merge", merged, at, source, facts))
         return merged
-
-    def _note_merge(
-        self, kind: ObjectType, fields: Fields, primary: Record, other: Record, at: datetime
-    ) -> None:
-        earlier = [each.fields.get("hs_merged_object_ids") for each in (primary, other)]
-        fields["hs_merged_object_ids"] = ";".join(
-            [*(ids for ids in earlier if ids), primary.id, other.id]
-        )
-        if kind.name != "contacts":
-            return
-        millis = round(at.timestamp() * 1000)
-        vids = [each.fields.get("hs_calculated_merged_vids") for each in (primary, other)]
-        fields["hs_calculated_merged_vids"] = ";".join(
-            [*(text for text in vids if text), f"{primary.id}:{millis}", f"{other.id}:{millis}"]
-        )
-        secondary = [
-            address
-            for each in (primary, other)
-            for address in (each.fields.get("hs_additional_emails") or "").split(";")
-        ]
-        address = other.fields.get("email")
-        if primary.fields.get("email") is not None and address is not None:
-            secondary.append(address)
-        fields["hs_additional_emails"] = ";".join(filter(None, secondary)) or None
 
     def _stored(self, definition: Property, value: str, present: str | None) -> str | None:
         stored = stored_value(definition, value, before=present)

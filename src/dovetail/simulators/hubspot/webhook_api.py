@@ -151,7 +151,7 @@ class WebhookApi:
         self._target(url, 10)
         self._subscriptions.clear()
         for kind in OBJECT_TYPES.values():
-            for event in ("creation", "deletion", "merge"):
+            for event in ("creation", "deletion", "merge", "restore", "associationChange"):
                 self._subscribe(f"{kind.singular}.{event}", None, active=True)
             for definition in native_properties(kind).values():
                 if not definition.read_only:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from dovetail.simulators.salesforce import moment
 from dovetail.simulators.salesforce.catalog import STANDARD_OBJECTS, add_external_ids
+from dovetail.simulators.salesforce.field import Field
 from dovetail.simulators.salesforce.identifier import IdSequence
 from dovetail.simulators.salesforce.refusal import SalesforceError, not_found
 from dovetail.simulators.salesforce.sobject import Row, SObject
 from dovetail.simulators.salesforce.table import Table
 
-_OBJECTS_WITH_EXTERNAL_IDS = frozenset({"Contact", "Account", "Lead"})
+_OBJECTS_WITH_EXTERNAL_IDS = frozenset(
+    {"Contact", "Account", "Lead", "Opportunity", "Case", "Campaign"}
+)
 
 
 _OWN_USER = "Integration"
@@ -33,7 +37,8 @@ class Org:
     Args:
         now: The platform's time, in whole seconds.
         name: What the org is called.
-        external_id_fields: Custom fields, External ID and Unique, of contacts, accounts and leads.
+        external_id_fields: Custom fields, External ID and Unique, of the objects that people keep.
+        custom_fields: By object name, further fields of its own.
         has_duplicate_rule: Whether a contact with the e-mail address of another is questioned.
     """
 
@@ -43,6 +48,7 @@ class Org:
         now: Callable[[], datetime],
         name: str,
         external_id_fields: tuple[str, ...] = (),
+        custom_fields: Mapping[str, Sequence[Field]] | None = None,
         has_duplicate_rule: bool = False,
     ) -> None:
         self.now = now
@@ -56,6 +62,8 @@ class Org:
             whole = sobject
             if sobject.name in _OBJECTS_WITH_EXTERNAL_IDS:
                 whole = add_external_ids(sobject, external_id_fields)
+            own = tuple((custom_fields or {}).get(sobject.name, ()))
+            whole = replace(whole, fields=whole.fields + own)
             self.catalog[whole.name.lower()] = whole
             self._tables[whole.name] = Table(whole)
             self._ids[whole.name] = IdSequence(whole.key_prefix)

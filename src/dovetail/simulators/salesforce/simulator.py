@@ -24,6 +24,7 @@ from dovetail.simulators.salesforce.answer import (
     INVALID_SESSION,
     LIMIT_EXCEEDED,
     answer_of,
+    call_of,
     outage_of,
     refusal_of,
 )
@@ -32,6 +33,8 @@ from dovetail.simulators.salesforce.bulk.loading import Loader
 from dovetail.simulators.salesforce.bulk.shelf import JobShelf, rows_of
 from dovetail.simulators.salesforce.campaign import CAMPAIGN, CAMPAIGN_MEMBER
 from dovetail.simulators.salesforce.catalog import ACCOUNT, CASE, CONTACT, LEAD, OPPORTUNITY
+from dovetail.simulators.salesforce.conversion import convert
+from dovetail.simulators.salesforce.field import Field
 from dovetail.simulators.salesforce.identifier import IdSequence
 from dovetail.simulators.salesforce.login import (
     APP_SCOPE,
@@ -45,7 +48,7 @@ from dovetail.simulators.salesforce.org import Org
 from dovetail.simulators.salesforce.record_view import RecordView, to_record
 from dovetail.simulators.salesforce.refusal import SalesforceError, not_found
 from dovetail.simulators.salesforce.rest import bulk_ingest, bulk_query
-from dovetail.simulators.salesforce.rest.call import Api, Call, Operation
+from dovetail.simulators.salesforce.rest.call import Api, Operation
 from dovetail.simulators.salesforce.rest.composite import OPERATIONS
 from dovetail.simulators.salesforce.rest.cursor import CursorShelf
 from dovetail.simulators.salesforce.seeding import Seeder
@@ -89,6 +92,7 @@ class Salesforce(Simulator):
         daily_limit: API calls in any 24 hours.
         commit_lag_s: How long a write stays invisible to queries.
         external_id_fields: Custom fields to add, flagged External ID and Unique; an org has none.
+        custom_fields: By object name, further fields of its own (``Score__c``).
         has_duplicate_rule: Whether creating a contact with a known e-mail address is questioned.
         session_timeout_s: A session ends when it is not used for so long.
         rotates_refresh_tokens: Whether each refresh replaces the refresh token.
@@ -115,6 +119,7 @@ class Salesforce(Simulator):
         daily_limit: int = 100_000,
         commit_lag_s: float = 0,
         external_id_fields: tuple[str, ...] = (),
+        custom_fields: Mapping[str, Sequence[Field]] | None = None,
         has_duplicate_rule: bool = False,
         session_timeout_s: float = 7200,
         rotates_refresh_tokens: bool = False,
@@ -136,6 +141,7 @@ class Salesforce(Simulator):
         self._daily_calls = daily_limit
         self._commit_lag_s = commit_lag_s
         self._external_id_fields = external_id_fields
+        self._custom_fields = custom_fields
         self._has_duplicate_rule = has_duplicate_rule
         self._bulk_job_s = bulk_job_s
         self._session_timeout_s = session_timeout_s
@@ -182,6 +188,7 @@ class Salesforce(Simulator):
             now=self.now,
             name="Dovetail Sandbox",
             external_id_fields=self._external_id_fields,
+            custom_fields=self._custom_fields,
             has_duplicate_rule=self._has_duplicate_rule,
         )
         self._daily = WindowLimit(
@@ -302,11 +309,18 @@ class Salesforce(Simulator):
     def update_record(
         self, resource: str, id: str, fields: Mapping[str, Any], *, source: str
     ) -> Record:
-        """Change a record; ``{"IsDeleted": false}`` alone takes it out of the bin."""
+        """
+        Change a record.
+
+        ``{"IsDeleted": false}`` alone takes it out of the bin, ``{"IsConverted": true}`` alone
+        converts a lead.
+        """
         sobject = self._sobject(resource)
         row_id = self._known_id(sobject, id)
         if dict(fields) == {"IsDeleted": False}:
             return to_record(self._api.writer.undelete(sobject, row_id))
+        if dict(fields) == {"IsConverted": True} and sobject.name == "Lead":
+            return to_record(convert(self._api.org, self._api.writer, row_id))
         is_automated = source == AUTOMATION
         row = self._api.writer.update(sobject, row_id, fields, is_automated=is_automated)
         return to_record(row)
@@ -337,27 +351,7 @@ class Salesforce(Simulator):
 
     def _endpoint(self, operation: Operation) -> Endpoint:
         async def endpoint(request: Request) -> Response:
-            body = await request.body()
-            content_type = request.headers.get("content-type", "")
-            if body and not content_type.lower().startswith(operation.takes):
-                message = (
-                    "Content-Type header specified in HTTP request is not supported:"
-                    f" {content_type}"
-                )
-                return refusal_of(SalesforceError(415, "UNSUPPORTED_MEDIA_TYPE", message))
-            params = dict(request.path_params)
-            call = Call(
-                method=request.method,
-                version=params.pop("version"),
-                params=params,
-                query=dict(request.query_params),
-                headers=dict(request.headers),
-                body=body,
-                strike=lambda kind: self.faults.take(
-                    kind, path=request.url.path, method=request.method
-                ),
-                count=self._daily.admit,
-            )
+            call = await call_of(request, operation, self.faults, self._daily.admit)
             return answer_of(operation.function(self._api, call))
 
         return endpoint
