@@ -76,7 +76,7 @@ class Runtime:
             concurrency=concurrency,
         )
         log.on_scheduled = self._dispatcher.look_at_schedule
-        self._scheduler = Scheduler(store, log, ports.clock)
+        self._scheduler = Scheduler(store, log, ports.clock, patience)
         self._started = False
 
     def start(self) -> None:
