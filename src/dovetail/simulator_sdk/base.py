@@ -172,6 +172,10 @@ class Simulator:
         """Send every event to this URL, as if somebody had subscribed to all; None stops it."""
         raise RefusedError(f"{self.title} sends no webhooks")
 
+    def add_field(self, resource: str, described: Mapping[str, Any]) -> None:
+        """Add a field of the account's own, as its administrator would, until the next reset."""
+        raise RefusedError(f"{self.title} has an API to add fields: use that")
+
     def field_names(self, resource: str) -> frozenset[str]:
         """Return the platform's fields that may be written on create, for files people load."""
         raise NotImplementedError

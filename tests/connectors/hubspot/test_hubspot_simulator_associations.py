@@ -336,3 +336,31 @@ async def test_answers_about_links_fit_the_description(portal, load_spec):
     check("definitions_api.remove", await portal.delete(f"{path}/{id}"))
     contact = await portal.get(f"/crm/v3/objects/contacts/{ada}", associations="companies")
     load_spec("contacts").check("basic_api.get_by_id", contact)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("create", 2000), ("read", 1000), ("archive", 100), ("labels/archive", 100)],
+)
+async def test_batches_of_links_have_limits_of_their_own(portal, name, most):
+    ada, acme = await people(portal)
+    entry = {**pair(ada, acme, 279), "id": ada}
+    path = MANY.format("contacts", "companies", name)
+    at_most = await portal.post(path, {"inputs": [entry] * most})
+    beyond = await portal.post(path, {"inputs": [entry] * (most + 1)})
+
+    assert at_most.status < 300
+    assert beyond.status == 400
+
+
+async def test_the_same_seed_gives_the_same_ids_tokens_and_codes(make_portal):
+    async def live():
+        portal = make_portal(seed=5, records=10)
+        ada, acme = await people(portal)
+        await portal.put(f"/crm/v4/objects/contacts/{ada}/associations/default/companies/{acme}")
+        body = {"label": "P", "displayOrder": 1, "stages": []}
+        made = await portal.post("/crm/v3/pipelines/deals", body)
+        issued = portal.simulator.credentials
+        return ada, acme, made.json["id"], issued, portal.simulator.rng.getrandbits(32)
+
+    assert await live() == await live()

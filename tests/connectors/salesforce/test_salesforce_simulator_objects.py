@@ -1,9 +1,12 @@
 """Objects beside contacts: what they require, derive and refuse, and how they hang together."""
 
+import re
+
 import pytest
 
 from dovetail.simulators.salesforce.field import Field
 
+STAMP = r"\d{4}-\d\d-\d\dT[\d:.]+\+0000|\"issued_at\":\"\d+\""
 DEAL = {"Name": "D", "StageName": "Prospecting", "CloseDate": "2026-03-01"}
 
 
@@ -144,3 +147,73 @@ async def test_an_org_can_have_fields_of_its_own(new_org):
     assert "Score__c" not in {
         each["name"] for each in (await org.get("/sobjects/Contact/describe")).body["fields"]
     }
+
+
+async def test_an_administrator_adds_a_key_while_the_org_is_in_use(new_org):
+    org = new_org(commit_lag_s=30)
+    id = await org.create(LastName="Byron")
+    before = await org.contact(id)
+    field = {"name": "Hub_Key__c", "external_id": True, "unique": True}
+    added = await org.sandbox("POST", "fields", {"resource": "contacts", **field})
+    await org.patch(f"/sobjects/Contact/{id}", {"Hub_Key__c": "k1"})
+    upserted = await org.patch("/sobjects/Contact/Hub_Key__c/K1", {"Title": "Countess"})
+    await org.simulator.clock.sleep(40)
+    [row] = await org.rows("SELECT Id, Hub_Key__c FROM Contact WHERE Hub_Key__c = 'k1'")
+    taken = await org.post("/sobjects/Contact", {"LastName": "B", "Hub_Key__c": "k1"})
+
+    assert added.status == 200
+    assert "Hub_Key__c" in added.body["fields"]
+    assert "Hub_Key__c" not in before
+    assert upserted.body["created"] is False
+    assert row["Id"] == id
+    assert taken.code == "DUPLICATE_VALUE"
+    again = await org.sandbox("POST", "fields", {"resource": "contacts", **field})
+    assert again.status == 400
+    await org.sandbox("POST", "reset")
+    assert (await org.query("SELECT Hub_Key__c FROM Contact")).code == "INVALID_FIELD"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "Key"},
+        {"name": None},
+        {"name": "A__c", "type": "blob"},
+        {"name": "A__c", "unique": 1},
+        {"name": "A__c", "length": 0},
+        {"name": "A__c", "picklist": "x"},
+        {"name": "A__c", "colour": "red"},
+    ],
+)
+async def test_a_field_that_cannot_be_is_refused(org, wrong):
+    refused = await org.sandbox("POST", "fields", {"resource": "contacts", **wrong})
+
+    assert refused.status == 400
+    assert refused.body["error"]
+
+
+async def test_the_same_seed_gives_the_same_answers(new_org):
+    async def live():
+        org = new_org(records=20, seed=3, bulk_job_s=0)
+        answers = [await org.get("/sobjects/Contact/describe"), await org.get("/sobjects")]
+        await org.create(LastName="A")
+        credentials = org.simulator.credentials
+        form = {name: credentials[name] for name in ("client_id", "client_secret")}
+        form |= {"grant_type": "refresh_token", "refresh_token": credentials["refresh_token"]}
+        answers.append(await org.form("/services/oauth2/token", form))
+        job = (await org.post("/jobs/ingest", {"object": "Contact", "operation": "insert"})).body
+        text = "LastName\n" + "".join(f"L{number}\n" for number in range(9))
+        path = f"/services/data/v60.0/jobs/ingest/{job['id']}"
+        await org.call("PUT", f"{path}/batches", text.encode(), {"Content-Type": "text/csv"})
+        await org.call("PATCH", path, {"state": "UploadComplete"})
+        answers.append(await org.call("GET", f"{path}/successfulResults"))
+        answers.append(await org.query("SELECT Id, LastName, SystemModstamp FROM Contact"))
+        return [answer.text for answer in answers]
+
+    first, second = await live(), await live()
+
+    assert "L8" in first[-1]
+    # The second org was founded later; all else is the same.
+    assert [re.sub(STAMP, "", text) for text in first] == [
+        re.sub(STAMP, "", text) for text in second
+    ]

@@ -113,6 +113,20 @@ class Org:
             raise not_found()
         return found
 
+    def add_field(self, sobject: SObject, field: Field) -> None:
+        """
+        Add a field to an object; rows that exist have its default.
+
+        Raises:
+            SalesforceError: The object has such a field.
+        """
+        if sobject.find(field.name) is not None:
+            message = f"There is already a field named {field.name} on {sobject.name}."
+            raise SalesforceError(400, "DUPLICATE_DEVELOPER_NAME", message, (field.name,))
+        wider = replace(sobject, fields=(*sobject.fields, field))
+        self.catalog[wider.name.lower()] = wider
+        self._tables[wider.name].widen(wider, field.name, field.default)
+
     def table(self, sobject: SObject) -> Table:
         """Return the rows of an object."""
         return self._tables[sobject.name]

@@ -34,6 +34,7 @@ from dovetail.simulators.salesforce.bulk.shelf import JobShelf, rows_of
 from dovetail.simulators.salesforce.campaign import CAMPAIGN, CAMPAIGN_MEMBER
 from dovetail.simulators.salesforce.catalog import ACCOUNT, CASE, CONTACT, LEAD, OPPORTUNITY
 from dovetail.simulators.salesforce.conversion import convert
+from dovetail.simulators.salesforce.customizing import read_field
 from dovetail.simulators.salesforce.field import Field
 from dovetail.simulators.salesforce.identifier import IdSequence
 from dovetail.simulators.salesforce.login import (
@@ -292,6 +293,10 @@ class Salesforce(Simulator):
         found = super().table(resource)
         self._api.jobs.catch_up()
         return found
+
+    def add_field(self, resource: str, described: Mapping[str, Any]) -> None:
+        """Add a custom field to an object."""
+        self._api.org.add_field(self._sobject(resource), read_field(described))
 
     def field_names(self, resource: str) -> frozenset[str]:
         """Return the fields that a create may set."""
