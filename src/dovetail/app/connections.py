@@ -214,7 +214,9 @@ class Connections:
             limits=kind.limits,
             clock=self._ports.clock,
             settings=record.settings,
+            concurrency=kind.concurrency,
             remaining_header=kind.remaining,
+            size_header=kind.sizes,
         )
         api = Api(
             platform=kind.platform,

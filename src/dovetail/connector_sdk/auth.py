@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import quote
 
 from dovetail.core.log import REDACTED, redact_text
@@ -59,6 +60,14 @@ class Credentials(Mapping[str, str]):
             if len(value) >= _SECRET_LENGTH and not value.startswith(("http://", "https://")):
                 text = text.replace(value, REDACTED).replace(quote(value, safe=""), REDACTED)
         return redact_text(text)
+
+    def redact_any(self, value: Any) -> Any:
+        """Return a value with the texts in it redacted."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, dict):
+            return {name: self.redact_any(item) for name, item in value.items()}
+        return value
 
 
 class Auth(ABC):

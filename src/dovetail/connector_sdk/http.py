@@ -277,14 +277,16 @@ class Api:
         ok: Container[int],
         used: Credentials | None = None,
     ) -> ApiResponse:
-        await self._budget.acquire(call.path)
-        shown = await self._auth.headers(used) if used is not None else {}
-        response = await self._send(
-            call,
-            structs.replace(
-                request, url=self._url(request.url), headers={**request.headers, **shown}
-            ),
-        )
+        ticket = await self._budget.acquire(call.path)
+        try:
+            shown = await self._auth.headers(used) if used is not None else {}
+            headers = {**request.headers, **shown}
+            request = structs.replace(request, url=self._url(request.url), headers=headers)
+            response = await self._send(call, request)
+        finally:
+            if ticket:
+                with suppress(StoreError):
+                    await self._budget.release(ticket)
         if response.status not in ok:
             await self._refuse(call, response)
         return response
@@ -337,10 +339,11 @@ class Api:
                 self._on_call(call.path, status)
 
     async def _refuse(self, call: Call, response: ApiResponse) -> None:
-        error = call.refused(response, self._explain(response), self._error_rules)
+        detail = self._explain(response)
+        error = call.refused(response, detail, self._error_rules)
         if isinstance(error, RateLimitedError):
             with suppress(StoreError):
-                await self._budget.pause(error.retry_after_s)
+                await self._budget.pause(error.retry_after_s, path=call.path, limit=detail.limit)
         raise self._redacted(error)
 
     def _check(self, call: Call, response: ApiResponse, expects: Sequence[str]) -> None:
@@ -352,15 +355,8 @@ class Api:
             raise self._redacted(call.malformed(response, f"without {', '.join(missing)}"))
 
     def _redacted(self, error: ConnectorError) -> ConnectorError:
-        facts = {name: self._redact(value) for name, value in error.facts.items()}
+        facts = {name: self.credentials.redact_any(value) for name, value in error.facts.items()}
         return type(error)(self.credentials.redact(error.message), **facts)
-
-    def _redact(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.credentials.redact(value)
-        if isinstance(value, dict):
-            return {name: self._redact(item) for name, item in value.items()}
-        return value
 
     def _url(self, path: str) -> str:
         if path.startswith("/") and not path.startswith("//"):

@@ -30,6 +30,9 @@ _REMAINING = {
 }
 
 
+_SIZES = {"burst": "x-hubspot-ratelimit-max", "daily": "x-hubspot-ratelimit-daily"}
+
+
 class HubSpot(Connector):
     """
     Contacts of HubSpot's CRM.
@@ -68,8 +71,12 @@ class HubSpot(Connector):
     @classmethod
     def remaining(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
         """Return what the headers say is left; searches carry none."""
-        told = {name: headers.get(header, "") for name, header in _REMAINING.items()}
-        return {name: int(text) for name, text in told.items() if text.isdecimal()}
+        return explanation.numbers(headers, _REMAINING)
+
+    @classmethod
+    def sizes(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
+        """Return what the account's plan allows."""
+        return explanation.numbers(headers, _SIZES)
 
     async def identify(self) -> str:
         """Return the portal's id."""

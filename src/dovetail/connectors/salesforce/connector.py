@@ -12,7 +12,7 @@ from dovetail.connector_sdk.grant import AuthorizationCode, ClientCredentials, J
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail
-from dovetail.connector_sdk.spec import Capability, RateLimit, Resource
+from dovetail.connector_sdk.spec import Capability, ConcurrencyLimit, RateLimit, Resource
 from dovetail.connectors.salesforce import change, explanation, fetch, soql
 from dovetail.connectors.salesforce.contact import CONTACTS
 from dovetail.connectors.salesforce.write import ContactWriter
@@ -55,6 +55,8 @@ class Salesforce(Connector):
         JwtBearer(tokens_url=_TOKEN, audience=_LOGIN, keeps=_KEEPS),
     )
     limits = (RateLimit("daily", 100_000, per_s=86_400, setting="daily_limit"),)
+    # It counts calls of 20 s and longer only, but nobody knows beforehand which those will be.
+    concurrency = (ConcurrencyLimit("concurrent", 25, setting="concurrent_limit"),)
     resources = (CONTACTS,)
     error_rules = explanation.ERROR_RULES
 
@@ -70,12 +72,14 @@ class Salesforce(Connector):
     @classmethod
     def remaining(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
         """Return what is left of the org's day: ``api-usage=10018/100000; api-bursts=1/750``."""
-        for segment in headers.get("sforce-limit-info", "").split(";"):
-            name, _, usage = segment.strip().partition("=")
-            used, _, most = usage.partition("/")
-            if name == "api-usage" and used.isdecimal() and most.isdecimal():
-                return {"daily": max(int(most) - int(used), 0)}
-        return {}
+        usage = explanation.usage(headers)
+        return {"daily": max(usage[1] - usage[0], 0)} if usage else {}
+
+    @classmethod
+    def sizes(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
+        """Return how many calls the org's licences allow a day."""
+        usage = explanation.usage(headers)
+        return {"daily": usage[1]} if usage else {}
 
     async def identify(self) -> str:
         """Return the org's id."""
