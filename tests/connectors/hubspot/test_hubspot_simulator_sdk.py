@@ -1,7 +1,10 @@
 """The vendor's own SDK over a socket: it must not be able to tell."""
 
 import http.client
+import http.server
 import json
+import queue
+import threading
 import urllib.request
 from datetime import datetime
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -14,6 +17,7 @@ hubspot = pytest.importorskip(
     "hubspot", reason="the vendor's SDK is not installed: pip install 'dovetail[sdk]'"
 )
 from hubspot.crm.contacts import ApiException  # noqa: E402 - only where the SDK is
+from hubspot.utils.signature import Signature  # noqa: E402 - as above
 
 pytestmark = pytest.mark.real_time
 
@@ -273,6 +277,85 @@ def allow(url):
     query = urlsplit(answer.headers["location"]).query
     connection.close()
     return {name: values[0] for name, values in parse_qs(query).items()}
+
+
+def test_any_object_type_by_name_or_id_and_calls_of_ones_own(client, reset):
+    api = client.crm.objects
+    made = api.basic_api.create("0-2", {"properties": {"name": "Acme"}, "associations": []})
+    read = api.basic_api.get_by_id("companies", made.id, properties=["name"])
+    listed = api.get_all("companies")
+    api.batch_api.update("company", {"inputs": [{"id": made.id, "properties": {"name": "B"}}]})
+    answer = client.api_request(
+        {"method": "GET", "path": f"/crm/objects/2026-03/companies/{made.id}"}
+    )
+
+    assert read.properties["name"] == "Acme"
+    assert [each.id for each in listed] == [made.id]
+    assert answer.json()["properties"]["name"] == "B"
+
+
+def test_pipelines_are_made_and_deals_move_through_them(client):
+    api = client.crm.pipelines
+    stages = [
+        {"label": "Talk", "displayOrder": 0, "metadata": {"probability": "0.5"}},
+        {"label": "Won", "displayOrder": 1, "metadata": {"probability": "1.0"}},
+    ]
+    body = {"label": "Partners", "displayOrder": 1, "stages": stages}
+    made = api.pipelines_api.create("deals", body)
+    talk, won = (stage.id for stage in made.stages)
+    deal = create(client.crm.deals, dealname="D", pipeline=made.id, dealstage=talk)
+    client.crm.deals.basic_api.update(deal.id, {"properties": {"dealstage": won}})
+    read = client.crm.deals.basic_api.get_by_id(deal.id, properties=["hs_is_closed_won"])
+    wrong = refused(create, client.crm.deals, dealname="E", dealstage=talk)
+    api.pipeline_stages_api.archive("deals", made.id, talk)
+
+    assert read.properties["hs_is_closed_won"] == "true"
+    assert wrong.status == 400
+    assert [each.id for each in api.pipeline_stages_api.get_all("deals", made.id).results] == [won]
+
+
+def test_webhooks_are_subscribed_to_and_bear_signatures_that_the_sdk_accepts(client, reset):
+    credentials, received = reset["credentials"], queue.Queue()
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"])).decode()
+            received.put((dict(self.headers), body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/hooks?tenant=7"
+        webhooks = connect(reset, api_key=credentials["developer_api_key"]).webhooks
+        app = int(credentials["app_id"])
+        settings = {"targetUrl": url, "throttling": {"maxConcurrentRequests": 5}}
+        webhooks.settings_api.configure(app, settings)
+        wanted = {"eventType": "contact.creation", "active": True}
+        subscription = webhooks.subscriptions_api.create(app, wanted)
+        made = create(client.crm.contacts, email="ada@example.com")
+        headers, body = received.get(timeout=10)
+        server.shutdown()
+    headers = {name.lower(): value for name, value in headers.items()}
+    signed = {
+        "signature": headers["x-hubspot-signature-v3"],
+        "client_secret": credentials["client_secret"],
+        "http_uri": url,
+        "http_method": "POST",
+        "signature_version": "v3",
+        "timestamp": headers["x-hubspot-request-timestamp"],
+    }
+
+    assert subscription.event_type == "contact.creation"
+    assert [each.id for each in webhooks.subscriptions_api.get_all(app).results] == [
+        subscription.id
+    ]
+    assert json.loads(body)[0]["objectId"] == int(made.id)
+    assert Signature.is_valid(request_body=body, **signed)
+    assert not Signature.is_valid(request_body=body + " ", **signed)
 
 
 def test_limits_are_the_sdks_exceptions_too(described):

@@ -254,6 +254,7 @@ def test_composites_and_collections(client):
     assert results[1]["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
 
 
+@pytest.mark.slow
 def test_bulk_jobs_write_and_read(client):
     records = [{"Hub_Key__c": f"k{number}", "LastName": f"L{number}"} for number in range(20)]
     records.append({"Hub_Key__c": "bad", "LastName": ""})
@@ -276,6 +277,47 @@ def test_bulk_jobs_write_and_read(client):
     assert [len(rows(page)) for page in pages] == [8, 8, 4]
     assert deleted["numberRecordsFailed"] == 0
     assert client.query("SELECT COUNT() FROM Contact WHERE Hub_Key__c LIKE 'k%'")["totalSize"] == 0
+
+
+@pytest.mark.slow
+def test_bulk_jobs_insert_update_erase_and_download(client, tmp_path):
+    api = client.bulk2.Contact
+    api.insert(records=[{"LastName": f"L{number}"} for number in range(3)], wait=0.01)
+    soql = "SELECT Id, LastName FROM Contact WHERE LastName LIKE 'L_' ORDER BY LastName"
+    rows_before = client.query(soql)["records"]
+    changed = [{"Id": row["Id"], "Title": 'Dr. "é", etc.'} for row in rows_before]
+    api.update(records=changed, wait=0.01)
+    [file] = api.download(soql.replace("LastName FROM", "Title FROM"), path=str(tmp_path))
+    with open(file["file"], encoding="utf-8", newline="") as text:  # noqa: PTH123 - a temporary one
+        titles = [row["Title"] for row in csv.DictReader(text)]
+    api.hard_delete(records=[{"Id": row["Id"]} for row in rows_before], wait=0.01)
+
+    assert [row["LastName"] for row in rows_before] == ["L0", "L1", "L2"]
+    assert titles == ['Dr. "é", etc.'] * 3
+    assert client.query(soql, include_deleted=True)["totalSize"] == 0
+
+
+def test_a_session_that_ends_is_renewed_by_the_library(described, session):
+    credentials = described["credentials"]
+    client = library.Salesforce(
+        consumer_key=credentials["client_id"],
+        consumer_secret=credentials["client_secret"],
+        domain="acme.my",
+        version="60.0",
+        session=session,
+    )
+    first = client.session_id
+    client.oauth2("revoke", {"token": first}, method="POST")
+    with pytest.raises(library.exceptions.SalesforceExpiredSession):
+        library.Salesforce(
+            instance_url="https://acme.my.salesforce.com",
+            session_id=first,
+            version="60.0",
+            session=session,
+        ).limits()
+
+    assert client.limits()["DailyApiRequests"]
+    assert client.session_id != first
 
 
 def test_a_bulk_job_that_fails_as_a_whole_says_why(client):
