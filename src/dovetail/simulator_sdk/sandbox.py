@@ -91,12 +91,16 @@ def build_simulators(
 
 def describe_simulator(simulator: Simulator) -> dict[str, Any]:
     """Return what a client needs to use a simulator."""
-    return {
+    described: dict[str, Any] = {
         "platform": simulator.platform,
         "base_url": simulator.base_url,
         "credentials": dict(simulator.credentials),
         "webhook_secret": simulator.webhook_secret,
     }
+    if simulator.authorize_path:
+        described["authorize_url"] = simulator.base_url + simulator.authorize_path
+        described["token_url"] = simulator.base_url + simulator.token_path
+    return described
 
 
 async def serve_sandbox(  # noqa: PLR0913 - each is an option of the command

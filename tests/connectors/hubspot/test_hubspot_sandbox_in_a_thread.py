@@ -30,6 +30,9 @@ def test_two_platforms_are_served_with_their_settings_and_people():
         query = "/services/data/v60.0/query?q=SELECT+COUNT()+FROM+Contact"
         _, counted = get(sandbox["salesforce"], query)
 
+    url = sandbox["hubspot"]["base_url"]
+    assert sandbox["hubspot"]["authorize_url"] == f"{url}/oauth/authorize"
+    assert sandbox["salesforce"]["token_url"].endswith("/services/oauth2/token")
     assert (first, second) == (200, 429)
     assert len(page["results"]) == 5
     assert counted["totalSize"] == 5

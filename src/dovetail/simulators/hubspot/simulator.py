@@ -31,7 +31,7 @@ from dovetail.simulators.hubspot.directory_api import OWNERS, DirectoryApi
 from dovetail.simulators.hubspot.legacy_association_api import LegacyAssociationApi
 from dovetail.simulators.hubspot.lifecycle import follow_deal
 from dovetail.simulators.hubspot.linking import Linker
-from dovetail.simulators.hubspot.oauth_api import OAuthApi, bad
+from dovetail.simulators.hubspot.oauth_api import AUTHORIZE_PATH, TOKEN_PATH, OAuthApi, bad
 from dovetail.simulators.hubspot.object_api import ObjectApi
 from dovetail.simulators.hubspot.pipeline_api import PipelineApi
 from dovetail.simulators.hubspot.property import LIFECYCLE_STAGES
@@ -115,6 +115,8 @@ class HubSpotSimulator(Simulator):
         "companies": _COMPANY_COLUMNS,
     }
     ui_source: ClassVar[str] = "CRM_UI"
+    authorize_path: ClassVar[str] = AUTHORIZE_PATH
+    token_path: ClassVar[str] = TOKEN_PATH
 
     def __init__(  # noqa: PLR0913 - what differs from portal to portal
         self,

@@ -106,6 +106,8 @@ class Salesforce(Simulator):
     columns = {name: sobject.columns for name, sobject in _OBJECTS.items()}
     granularity = timedelta(seconds=1)
     ui_source = "UI"
+    authorize_path = AUTHORIZE_PATH
+    token_path = TOKEN_PATH
     allows_duplicates = True
 
     def __init__(  # noqa: PLR0913 - each is a property of the org
