@@ -18,6 +18,7 @@ from dovetail.core.ids import derive_id
 from dovetail.errors import ConnectorError, UnsupportedCapabilityError
 from dovetail.model.integration import Connection, Integration, PlatformBinding
 from dovetail.runtime.record_table import change_record, insert_record, load_records
+from dovetail.runtime.refusal import is_refused
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.service.declaration import Service, SyncBy, SyncedEntity
 from dovetail.sync.plan import Deletes, EntityPlan, Mode, Policy, SpokePlan, SyncPlan
@@ -154,6 +155,8 @@ class Planner:
     ) -> list[str]:
         key = (connection_id, resource.name)
         if key not in self._known:
+            if await self._store.read(lambda tx: is_refused(tx, connection_id)):
+                return []
             # The platform is down, busy or out of quota (for hours, perhaps): the others must not
             # wait for it, so the mapping is taken at its word until it answers.
             try:

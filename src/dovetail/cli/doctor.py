@@ -190,11 +190,21 @@ async def _connection(world: App, record: Connection) -> Finding:
     except TimeoutError:
         return Finding(PROBLEM, name, f"No answer within {_ASK_S:g} s.", "Is the platform up?")
     except DovetailError as error:
-        return Finding(PROBLEM, name, error.message, again)
+        return Finding(PROBLEM, name, error.message + await _since(world, record), again)
     if record.account and account != record.account:
         detail = f"The credentials are now those of account {account}."
         return Finding(PROBLEM, name, detail, again)
     return Finding(FINE, name, "The credentials are accepted.")
+
+
+async def _since(world: App, record: Connection) -> str:
+    from dovetail.runtime.refusal import load_refusal
+
+    refusal = await world.store.read(lambda tx: load_refusal(tx, record.id))
+    if refusal is None:
+        return ""
+    since = refusal.since.isoformat(timespec="seconds")
+    return f" It is refused since {since}; its work waits and goes on by itself."
 
 
 def _port(settings: Settings, *, is_running: bool) -> Finding:

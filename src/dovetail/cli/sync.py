@@ -109,6 +109,11 @@ async def _pass(
             f"Not finished within {timeout_s:g} s. What is left stays in the database and goes on "
             "with the next run; `dovetail doctor` says what stands in the way."
         )
+    for spoke in after.spokes:
+        if spoke.refused:
+            screen.warn(
+                f"{spoke.platform} {spoke.entity}: {spoke.pending_pushes} wait. {spoke.refused}"
+            )
     if dead:
         screen.warn(f"{dead} deliveries were given up: `dovetail dead list` shows why.")
     return OK if is_complete and not dead and not any(row["errors"] for row in rows) else FAILED
@@ -120,7 +125,7 @@ async def _watch(world: App, progress: Any, timeout_s: float, stop: asyncio.Even
     while loop.time() < deadline and not stop.is_set():
         progress.show(await world.sync.status())
         if not await world.store.read(lambda tx: _waiting(tx, world)):
-            return True
+            return not any(spoke.refused for spoke in (await world.sync.status()).spokes)
         try:
             await asyncio.wait_for(stop.wait(), _LOOK_EVERY_S)
         except TimeoutError:
@@ -129,7 +134,11 @@ async def _watch(world: App, progress: Any, timeout_s: float, stop: asyncio.Even
 
 
 def _waiting(tx: Any, world: App) -> int:
-    """Return how many deliveries of the sync are not finished, those of the future included."""
+    """
+    Return how many deliveries of the sync are not finished, those of the future included.
+
+    What was put off until credentials are renewed is not waited for.
+    """
     import sqlalchemy as sa
 
     from dovetail.app.request import RESOLVE
@@ -137,7 +146,11 @@ def _waiting(tx: Any, world: App) -> int:
 
     names = [RESOLVE, *(spec.name for spec in world.sync.handlers())]
     counted = sa.select(sa.func.count()).where(
-        deliveries.c.status.in_((OPEN, SCHEDULED)), deliveries.c.handler.in_(names)
+        sa.or_(
+            deliveries.c.status == OPEN,
+            sa.and_(deliveries.c.status == SCHEDULED, deliveries.c.error.is_(None)),
+        ),
+        deliveries.c.handler.in_(names),
     )
     return int(tx.scalar(counted))
 

@@ -11,8 +11,10 @@ puts off without counting a try.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -27,12 +29,13 @@ LONGEST_PROBE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why and since when a connection is refused, and when it may be probed."""
+    """Why and since when a connection is refused, when it may be probed, and who knows."""
 
     connection_id: str
     why: str
     since: datetime
     probe_at: datetime
+    is_told: bool
 
     def wait_s(self, now: datetime) -> float:
         """Return the seconds to the next probe."""
@@ -115,7 +118,7 @@ def take_untold(tx: Tx, connection_id: str) -> Refusal | None:
     return _refusal(row)
 
 
-def put_off(tx: Tx, ids: list[int], *, due_at: int, error: bytes) -> None:
+def put_off(tx: Tx, ids: Sequence[int], *, due_at: int, error: bytes) -> None:
     """Put deliveries off; their tries so far stay what they are."""
     for start in range(0, len(ids), 500):
         tx.run(
@@ -125,5 +128,11 @@ def put_off(tx: Tx, ids: list[int], *, due_at: int, error: bytes) -> None:
         )
 
 
-def _refusal(row: sa.Row[tuple[object, ...]]) -> Refusal:
-    return Refusal(row.connection_id, row.why, from_micros(row.since), from_micros(row.probe_at))
+def _refusal(row: sa.Row[Any]) -> Refusal:
+    return Refusal(
+        connection_id=row.connection_id,
+        why=row.why,
+        since=from_micros(row.since),
+        probe_at=from_micros(row.probe_at),
+        is_told=bool(row.is_told),
+    )

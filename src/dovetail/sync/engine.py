@@ -18,6 +18,7 @@ from dovetail.runtime.retry import Retry
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.sync.conflict import PENDING
 from dovetail.sync.fetch import Fetch
+from dovetail.sync.gate import Gate
 from dovetail.sync.ledger import CHANGED, PUSH, Desk
 from dovetail.sync.local import LocalEdits
 from dovetail.sync.plan import Plans, SpokeRoute, SyncPlan
@@ -80,6 +81,7 @@ class SyncEngine:
         self._store = store
         self._desk = Desk(plans=self.plans, log=log, clock=clock, ids=ids)
         self._platforms = Platforms(connections)
+        self._gate = Gate(store, self._desk, connections)
         self._poll = Poll(store, self._desk, self._platforms, on_progress)
         self._fetch = Fetch(store, self._desk, self._platforms)
         self._push = Push(store, self._desk, self._platforms)
@@ -89,12 +91,16 @@ class SyncEngine:
         """Return the engine's handlers."""
         return [
             HandlerSpec(
-                name=POLL, patterns=(POLL,), call=self._poll.handle, retry=_RETRY, coalesce=True
+                name=POLL,
+                patterns=(POLL,),
+                call=self._gate.scheduled(self._poll.handle),
+                retry=_RETRY,
+                coalesce=True,
             ),
             HandlerSpec(
                 name=CHANGED,
                 patterns=(CHANGED,),
-                call=self._fetch.handle,
+                call=self._gate.batch(self._fetch.handle),
                 retry=_RETRY,
                 batch=Batch(size=_MOST, group=_by_resource),
                 coalesce=True,
@@ -111,7 +117,7 @@ class SyncEngine:
             HandlerSpec(
                 name=PUSH,
                 patterns=(PUSH,),
-                call=self._push.handle,
+                call=self._gate.batch(self._push.handle),
                 retry=_RETRY,
                 batch=Batch(size=_MOST, group=_by_connection),
                 coalesce=True,

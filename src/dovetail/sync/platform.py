@@ -23,6 +23,10 @@ class ConnectionSource(Protocol):
         """
         ...
 
+    async def renewed(self, connection_id: str) -> Connector:
+        """As `connector`, with the credentials as they are stored now."""
+        ...
+
 
 class Platforms:
     """Connectors by spoke, each made ready for writing once."""

@@ -21,6 +21,7 @@ from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.spec import Capability, Resource
 from dovetail.core.clock import from_micros
 from dovetail.errors import (
+    AuthenticationError,
     ConnectorError,
     RecordConflictError,
     TransientError,
@@ -140,7 +141,7 @@ class _Push:
             results = await self._records.write(
                 self._resource, outgoing.writes, self._spoke.their_fields
             )
-        except TransientError as error:
+        except (TransientError, AuthenticationError) as error:
             await self._store.write(lambda tx: withdraw(tx, desk, route, outgoing))
             return _all(outgoing, error)
         except ConnectorError as error:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from dovetail.core.clock import from_micros
 from dovetail.model.integration import SyncConflict
 from dovetail.runtime.record_document import read_record
+from dovetail.runtime.refusal import list_refusals
 from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import OPEN, SCHEDULED, deliveries, events, records
 from dovetail.sync.conflict import PENDING
@@ -26,7 +27,8 @@ class SpokeStatus:
     One connection's records of one entity.
 
     `counts` has the numbers of `dovetail.sync.counter.NAMES`; `links` is state -> how many.
-    `is_caught_up`: everything that it holds has been read at least once.
+    `is_caught_up`: everything that it holds has been read at least once. `refused`: why the
+    platform does not accept the connection's credentials, while that is so.
     """
 
     integration_id: str
@@ -41,6 +43,7 @@ class SpokeStatus:
     total: int | None
     read_at: datetime | None
     is_caught_up: bool
+    refused: str | None = None
 
     @property
     def quarantined(self) -> int:
@@ -66,12 +69,14 @@ def read_status(tx: Tx, plans: Plans, push_handler: str) -> SyncStatus:
     cursors = {(row.connection_id, row.entity): row for row in tx.rows(sa.select(sync_cursors))}
     links = _count_links(tx)
     pushes = _count_pushes(tx, push_handler)
+    refusals = list_refusals(tx)
     conflicts = _count_conflicts(tx, {plan.business_id for plan in plans.all})
     found: list[SpokeStatus] = []
     for route in plans.spokes():
         key = (route.at.connection_id, route.entity.name)
         cursor = cursors.get(key)
         reads = route.plan.reads(route.at)
+        refusal = refusals.get(route.at.connection_id)
         found.append(
             SpokeStatus(
                 integration_id=route.plan.integration_id,
@@ -86,6 +91,7 @@ def read_status(tx: Tx, plans: Plans, push_handler: str) -> SyncStatus:
                 total=cursor.total if cursor else None,
                 read_at=from_micros(cursor.updated_at) if cursor else None,
                 is_caught_up=not reads or bool(cursor and cursor.caught_up_at),
+                refused=refusal.why if refusal is not None else None,
             )
         )
     return SyncStatus(found)

@@ -141,6 +141,9 @@ class Bench:
     async def connector(self, connection_id: str) -> Any:
         return self.platforms[connection_id]
 
+    async def renewed(self, connection_id: str) -> Any:
+        return self.platforms[connection_id]
+
     async def close(self) -> None:
         await self.store.close()
 
