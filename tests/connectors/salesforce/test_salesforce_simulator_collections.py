@@ -350,3 +350,27 @@ async def test_a_batch_runs_each_call_and_keeps_what_was_written(org):
     assert [r["statusCode"] for r in going_on.body["results"]] == [201, 400, 200]
     assert [r["statusCode"] for r in halting.body["results"]] == [201, 400, 412]
     assert len(await org.rows("SELECT Id FROM Contact")) == 2
+
+
+@pytest.mark.parametrize("collate", [None, True, False])
+async def test_a_composite_keeps_its_order_only_when_told_so(org, collate):
+    id = await org.create(LastName="Byron")
+    path = f"/services/data/v60.0/sobjects/Contact/{id}"
+    new = {"method": "POST", "url": "/services/data/v60.0/sobjects/Contact"}
+    parts = [
+        {"method": "GET", "url": path, "referenceId": "before"},
+        {"method": "PATCH", "url": path, "referenceId": "change", "body": {"LastName": "King"}},
+        {"method": "GET", "url": path, "referenceId": "after"},
+        {**new, "referenceId": "child", "body": {"LastName": "X", "ReportsToId": "@{boss.id}"}},
+        {**new, "referenceId": "boss", "body": {"LastName": "Y"}},
+    ]
+    body = {"compositeRequest": parts}
+    if collate is not None:
+        body["collateSubrequests"] = collate
+    answers = (await org.post("/composite", body)).body["compositeResponse"]
+    by_name = {answer["referenceId"]: answer for answer in answers}
+
+    assert [answer["referenceId"] for answer in answers] == [part["referenceId"] for part in parts]
+    kept = collate is False
+    assert by_name["after"]["body"]["LastName"] == ("King" if kept else "Byron")
+    assert by_name["child"]["httpStatusCode"] == (400 if kept else 201)
