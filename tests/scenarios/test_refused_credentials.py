@@ -1,4 +1,4 @@
-"""Credentials that a platform does not accept any more: work waits, is told of once, and goes on."""
+"""Credentials that a platform does not accept: work waits, is told of once, and goes on."""
 
 from dovetail import Event, Service, on
 from dovetail.cli.doctor import _connection

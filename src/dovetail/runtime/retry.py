@@ -47,6 +47,8 @@ class Retry:
         base_s: Seconds that the exponent starts from.
         max_s: Longest wait.
         on: Further error classes that may succeed on another try.
+        unknown_max_s: Longest wait where an outcome is unknown, if that is to be shorter: it can
+            be looked up as soon as the platform answers.
         schedule: The waits themselves, instead of the exponent: ``("1s", "1m", "1h")``. Up to a
             tenth is added, so that what failed together does not come back together.
         only: The error classes that are tried again, instead of those that say so themselves.
@@ -61,6 +63,7 @@ class Retry:
     base_s: float = 1.0
     max_s: float = 300.0
     on: tuple[type[BaseException], ...] = ()
+    unknown_max_s: float | None = None
     schedule: Sequence[str | timedelta] = ()
     only: tuple[type[BaseException], ...] = ()
     max_elapsed: str | timedelta | None = None
@@ -116,7 +119,10 @@ class Retry:
             spread = wait_s + wait_s * 0.1 * rng.random()
         else:
             # Beyond 2**64 the wait is `max_s` for any base; beyond 2**1024 floats overflow.
-            spread = rng.random() * min(self.max_s, self.base_s * 2.0 ** min(attempt, 64))
+            max_s = self.max_s
+            if isinstance(error, OutcomeUnknownError) and self.unknown_max_s is not None:
+                max_s = self.unknown_max_s
+            spread = rng.random() * min(max_s, self.base_s * 2.0 ** min(attempt, 64))
         if isinstance(error, RateLimitedError) and error.retry_after_s is not None:
             return error.retry_after_s + min(spread, error.retry_after_s * 0.1 + 0.5)
         if isinstance(error, VersionConflictError) and attempt <= 2:

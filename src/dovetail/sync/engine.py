@@ -35,7 +35,9 @@ _MOST = 200
 # the bounded attempts, is harmless.
 # What is not brought into agreement stays apart until somebody looks, and a platform may be away
 # for days: ten to twenty tries an hour, and only of errors that pass by themselves.
-_RETRY = Retry(attempts=2_000, base_s=1.0, max_s=300.0, on=(MalformedResponseError,))
+_RETRY = Retry(
+    attempts=2_000, base_s=1.0, max_s=300.0, on=(MalformedResponseError,), unknown_max_s=30.0
+)
 
 
 @dataclass(frozen=True, slots=True)

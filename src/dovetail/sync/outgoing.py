@@ -9,7 +9,7 @@ from typing import Any
 
 from dovetail.connector_sdk.record import RemoteRecord, Write
 from dovetail.connector_sdk.spec import Capability, Resource
-from dovetail.errors import TransientError
+from dovetail.errors import OutcomeUnknownError
 from dovetail.runtime.handler import Outcome
 from dovetail.runtime.store.port import Tx
 from dovetail.sync.absorb import Absorber
@@ -173,7 +173,7 @@ class _Preparation:
         if not wanted or (intent is not None and _is_refused(intent, wanted)):
             return
         if hub.id in self.sightings.unsure:
-            self.outgoing.outcomes[hub.id] = TransientError(
+            self.outgoing.outcomes[hub.id] = OutcomeUnknownError(
                 f"A {self.spoke.platform} record may have been made for {self.ledger.entity.name} "
                 f"{hub.id} and is not visible yet; it is looked up again before it is repeated.",
                 platform=self.spoke.platform,

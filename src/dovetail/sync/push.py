@@ -23,6 +23,9 @@ from dovetail.core.clock import from_micros
 from dovetail.errors import (
     AuthenticationError,
     ConnectorError,
+    MalformedResponseError,
+    OutcomeUnknownError,
+    RateLimitedError,
     RecordConflictError,
     TransientError,
 )
@@ -105,9 +108,19 @@ class _Push:
             for one in found.outstanding
         ]
         since = from_micros(min(one.intent_at for one in found.outstanding)) - _SKEW
-        answers = await self._records.look_up(
-            self._resource, writes, since, self._spoke.their_fields
-        )
+        try:
+            answers = await self._records.look_up(
+                self._resource, writes, since, self._spoke.their_fields
+            )
+        except RateLimitedError:
+            raise  # it says itself when to come back
+        except (TransientError, MalformedResponseError) as error:
+            # Not as patiently as any other read: until it is looked up, nobody knows.
+            raise OutcomeUnknownError(
+                f"{error.message} {len(writes)} creates have no answer yet.",
+                platform=self._spoke.platform,
+                operation="look_up",
+            ) from error
         visible_after = timedelta(seconds=self._resource.answer_lag_s)
         for intent, record in zip(found.outstanding, answers, strict=True):
             if record is not None:
