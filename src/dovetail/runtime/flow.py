@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from dovetail.core.duration import parse_duration
+from dovetail.core.duration import UNITS, parse_duration
 from dovetail.errors import ConfigError, DeclarationError
 from dovetail.model.event import Event
 
@@ -32,7 +32,6 @@ _MOST_PRIORITY = 100
 _MOST_STARTS = 1_000_000
 _MOST_BATCH = 10_000
 _RATE = re.compile(r"\s*([0-9_,]+)\s*/\s*(.+?)\s*")
-_UNIT = re.compile(r"[a-z]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,10 +320,9 @@ def _check_key(name: str, key: object) -> None:
 
 
 def _seconds(name: str, value: str | timedelta) -> float:
-    text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, str) and _UNIT.fullmatch(text):
-        text = f"1 {text}"
+    if isinstance(value, str) and value.strip().lower() in UNITS:
+        value = f"1 {value}"
     try:
-        return parse_duration(text).total_seconds()
+        return parse_duration(value).total_seconds()
     except ConfigError as error:
         raise DeclarationError(f"{name}: {error}") from error

@@ -12,6 +12,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 
+from dovetail.runtime.flow import PRIORITIES
 from dovetail.runtime.gate import Gates
 from dovetail.runtime.handler import HandlerSpec
 from dovetail.runtime.lane import Lane, ReadyGroup
@@ -28,6 +29,7 @@ class HandlerQueue:
     def __init__(self, spec: HandlerSpec) -> None:
         self.spec = spec
         self.weight = spec.flow.priority
+        self.share = self.weight / PRIORITIES["normal"]
         self.lane_key = spec.flow.lane_key
         self.gates = Gates(spec.flow) if spec.flow.has_gates else None
         self.gathers = spec.flow.debounce is not None or spec.flow.batch is not None
@@ -126,7 +128,8 @@ class Places:
     How many runs there may be at the same time.
 
     A handler may have up to three times as many as are free, one tenant's share of it as many as
-    are free: a single tenant gets half of all, and whatever hangs leaves places for the rest.
+    are free: a single tenant gets half of all, and whatever hangs leaves places for the rest. A
+    high priority makes that more, a low one less.
 
     Args:
         count: All places for ordinary runs.
@@ -142,20 +145,20 @@ class Places:
         """Return whether a handler may start a run."""
         if queue.spec.batch is not None:
             free = self._batches - self.batches
-            return free > 0 and queue.running < max(3 * free, 1)
+            return free > 0 and queue.running < max(3 * free * queue.share, 1)
         free = self._count - self.running
         limit = queue.spec.concurrency
         if free <= 0 or (limit is not None and queue.running >= limit):
             return False
-        return queue.running < max(3 * free, 1)
+        return queue.running < max(3 * free * queue.share, 1)
 
     def tenant_check(self, queue: HandlerQueue) -> Callable[[str], bool] | None:
         """Return what says whether a tenant may have another run of this handler."""
         if queue.spec.batch is not None:
             return None
-        free = self._count - self.running
+        most = max((self._count - self.running) * queue.share, 1)
         running_of = queue.running_of
-        return lambda tenant: running_of.get(tenant, 0) < free
+        return lambda tenant: running_of.get(tenant, 0) < most
 
     def take(self, queue: HandlerQueue) -> None:
         """Count a run."""
