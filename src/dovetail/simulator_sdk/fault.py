@@ -19,6 +19,7 @@ CALL_KINDS = (
     "expired_token",
     "consistency_lag",
     "row_lock",
+    "query_timeout",
 )
 WEBHOOK_KINDS = ("webhook_lost", "webhook_duplicate", "webhook_reorder", "webhook_late")
 KINDS = CALL_KINDS + WEBHOOK_KINDS

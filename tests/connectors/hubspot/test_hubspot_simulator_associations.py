@@ -223,6 +223,14 @@ async def test_deals_move_people_forward_where_the_portal_is_set_so(make_portal)
         assert await stage(portal, "contacts", eve) == "evangelist"
 
 
+async def test_ids_of_links_may_be_numbers(make_portal):
+    portal = make_portal(numeric_link_ids=True)
+    ada, acme = await people(portal)
+    await portal.put(f"/crm/v4/objects/contacts/{ada}/associations/default/companies/{acme}")
+
+    assert await types(portal, "contacts", ada, "companies") == {int(acme): [279]}
+
+
 async def test_labels_of_ones_own(portal):
     ada, acme = await people(portal)
     path = "/crm/v4/associations/contacts/companies/labels"

@@ -351,3 +351,21 @@ async def test_the_edge_refuses_without_a_word(org):
     answers = [await org.get("/limits"), await org.get("/limits")]
 
     assert [(answer.status, answer.text) for answer in answers] == [(406, ""), (420, "")]
+
+
+async def test_usage_may_have_a_share_of_the_app_beside_it(new_org):
+    org = new_org(app_limit=250)
+    answer = await org.get("/limits")
+
+    assert answer.headers["sforce-limit-info"] == (
+        "api-usage=1/100000; per-app-api-usage=1/250(appName=Sandbox app)"
+    )
+
+
+async def test_a_query_can_run_for_too_long(org):
+    faults = [{"kind": "query_timeout", "path": "*/query", "count": 1}]
+    await org.sandbox("POST", "faults", {"faults": faults})
+    late, again = [await org.query("SELECT Id FROM Contact") for _ in range(2)]
+
+    assert (late.status, late.code) == (400, "QUERY_TIMEOUT")
+    assert again.status == 200

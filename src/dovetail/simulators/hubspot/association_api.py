@@ -234,7 +234,7 @@ class AssociationApi:
         ids = [id for id in links if after is None or int(id) >= int(after)]
         page = [
             {
-                "toObjectId": id,
+                "toObjectId": int(id) if self._simulator.numeric_link_ids else id,
                 "associationTypes": [known[each].to_record() for each in links[id]],
             }
             for id in ids[:limit]

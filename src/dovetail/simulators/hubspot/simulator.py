@@ -85,6 +85,7 @@ class HubSpotSimulator(Simulator):
         search_lag_s: Seconds until a write appears in search.
         scopes: What the app was granted; all when None.
         keeps_primary_id: Whether a merge keeps the primary record's id, as in some portals.
+        numeric_link_ids: Whether lists of links give ids as JSON numbers, as some answers do.
         deals_move_lifecycle: Whether deals move the lifecycle stage of whom they are linked to.
         webhook_delay_s: Seconds in which events are collected into one request.
         webhook_retry_delays_s: Seconds before each retry of a webhook.
@@ -133,6 +134,7 @@ class HubSpotSimulator(Simulator):
         search_lag_s: float = 2.0,
         scopes: Collection[str] | None = None,
         keeps_primary_id: bool = False,
+        numeric_link_ids: bool = False,
         deals_move_lifecycle: bool = False,
         webhook_delay_s: float = 0.1,
         webhook_retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
@@ -153,6 +155,7 @@ class HubSpotSimulator(Simulator):
         self._daily_limit = daily_limit
         self._search_limit = search_limit
         self._keeps_primary_id = keeps_primary_id
+        self.numeric_link_ids = numeric_link_ids
         self._deals_move_lifecycle = deals_move_lifecycle
         self.portal_id = self.rng.randrange(10_000_000, 50_000_000)
         self.webhook_secret = str(self._uuid())

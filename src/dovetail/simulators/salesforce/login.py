@@ -36,7 +36,7 @@ REVOKE_PATH = "/services/oauth2/revoke"
 USER_INFO_PATH = "/services/oauth2/userinfo"
 
 APP_SCOPE = "api refresh_token"
-_APP_NAME = "Sandbox app"
+APP_NAME = "Sandbox app"
 _LONG_LIVED = frozenset({"refresh_token", "offline_access"})
 _SCOPES = _LONG_LIVED | {"api", "full", "web", "id", "openid", "profile", "email"}
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -74,7 +74,7 @@ class LoginHost:
         asked = self._asked(request)
         if isinstance(asked, Response):
             return asked
-        return consent_page("Salesforce", _APP_NAME, sorted(asked.scopes))
+        return consent_page("Salesforce", APP_NAME, sorted(asked.scopes))
 
     async def _decide(self, request: Request) -> Response:
         asked = self._asked(request)

@@ -38,6 +38,7 @@ from dovetail.simulators.salesforce.customizing import read_field
 from dovetail.simulators.salesforce.field import Field
 from dovetail.simulators.salesforce.identifier import IdSequence
 from dovetail.simulators.salesforce.login import (
+    APP_NAME,
     APP_SCOPE,
     AUTHORIZE_PATH,
     REVOKE_PATH,
@@ -91,6 +92,7 @@ class Salesforce(Simulator):
         records: How many people to seed.
         seed: Which people.
         daily_limit: API calls in any 24 hours.
+        app_limit: What is shown, not enforced, as the share of the app, where an org has such.
         commit_lag_s: How long a write stays invisible to queries.
         external_id_fields: Custom fields to add, flagged External ID and Unique; an org has none.
         custom_fields: By object name, further fields of its own (``Score__c``).
@@ -120,6 +122,7 @@ class Salesforce(Simulator):
         records: int = 0,
         seed: int = 0,
         daily_limit: int = 100_000,
+        app_limit: int | None = None,
         commit_lag_s: float = 0,
         external_id_fields: tuple[str, ...] = (),
         custom_fields: Mapping[str, Sequence[Field]] | None = None,
@@ -142,6 +145,7 @@ class Salesforce(Simulator):
             seed=seed,
         )
         self._daily_calls = daily_limit
+        self._app_limit = app_limit
         self._commit_lag_s = commit_lag_s
         self._external_id_fields = external_id_fields
         self._custom_fields = custom_fields
@@ -371,8 +375,9 @@ class Salesforce(Simulator):
         return self.faults.take("row_lock", path=path, method="PATCH") is not None
 
     def _limit_info(self) -> str:
-        limit = self._daily.limit
-        return f"api-usage={limit - self._daily.remaining}/{limit}"
+        used = self._daily.limit - self._daily.remaining
+        own = f"; per-app-api-usage={used}/{self._app_limit}(appName={APP_NAME})"
+        return f"api-usage={used}/{self._daily.limit}{own if self._app_limit else ''}"
 
     def _sobject(self, resource: str) -> SObject:
         native = self.resources[self.table(resource).name]

@@ -41,6 +41,8 @@ def _run(api: Api, call: Call, *, with_deleted: bool) -> Reply:
     if not soql.strip():
         raise SalesforceError(400, "MALFORMED_QUERY", "A query string has to be specified")
     planned = plan(soql, api.org.catalog, api.org.lookup)
+    if call.strike("query_timeout") is not None:
+        raise SalesforceError(400, "QUERY_TIMEOUT", "Your query request was running for too long.")
     now, behind_s = api.org.now(), lag_s(api, call)
 
     def index_of(sobject: SObject) -> RowIndex:
