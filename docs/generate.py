@@ -21,10 +21,11 @@ from typer.main import get_command
 
 import dovetail.connectors
 from dovetail import errors
+from dovetail.cli.credential import WAYS
 from dovetail.cli.main import COMMANDS
 from dovetail.cli.screen import EXIT_CODES
 from dovetail.connector_sdk.base import Account, Connector, Records, Webhooks
-from dovetail.connector_sdk.spec import Capability, RateLimit, Resource
+from dovetail.connector_sdk.spec import Capability, ConcurrencyLimit, RateLimit, Resource
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Made by `make docs` from {source}; edit that instead. -->\n"
@@ -103,9 +104,11 @@ def connectors_page(connectors: list[type[Connector]] | None = None) -> str:
         NOTE.format(source="the declarations in `src/dovetail/connectors/`"),
         "What each platform can do, as its connector declares it. Whatever is not declared is",
         "refused before a request is sent. The guarantee says how one effect is kept when the",
-        "answer to a write is lost: `platform-key`, the platform refuses a second record with our",
-        "key; `look-up`, the write is looked up before it is repeated; `idempotent`, repeating it",
-        "changes nothing.",
+        "answer to a write is lost: `idempotency-header`, the platform knows the repeated call by",
+        "a header; `platform-key`, it refuses a second record with our key, or updates the one",
+        "that has it; `look-up`, the write is looked up before it is repeated; `idempotent`,",
+        "repeating it changes nothing. Some connections have a better one: the setting that is",
+        "named with it turns it on.",
         "",
     ]
     lines += _table(
@@ -140,13 +143,30 @@ def _connector_section(connector: type[Connector]) -> list[str]:
         ["Resource", "Entity", "Capabilities", "Natural key", "Batch (read, write)", "Guarantees"],
         [_resource_row(resource) for resource in connector.resources],
     )
-    lines += [f"- {_limit(limit)}" for limit in connector.limits]
-    return [*lines, ""] if connector.limits else lines
+    facts = [f"- {_limit(limit)}" for limit in connector.limits]
+    facts += [f"- {_concurrency(limit)}" for limit in connector.concurrency]
+    facts += [f"- {_ways(connector)}"] if connector.grants else []
+    return [*lines, *facts, ""] if facts else lines
+
+
+def _ways(connector: type[Connector]) -> str:
+    ways = ", ".join(f"`{WAYS[grant.name]}`" for grant in connector.grants)
+    return f"Ways to a token (`--auth`): `token`, {ways}"
+
+
+def _concurrency(limit: ConcurrencyLimit) -> str:
+    setting = f"; `{limit.setting}` changes it" if limit.setting else ""
+    return f"Limit `{limit.name}`: {limit.limit} calls at the same time{setting}"
 
 
 def _resource_row(resource: Resource) -> list[str]:
     declared = [item.value for item in Capability if item in resource.capabilities]
     guarantees = [f"{action}: `{kept}`" for action, kept in sorted(resource.guarantees.items())]
+    guarantees += [
+        f"{action}: `{kept}` (with `{setting}`)"
+        for setting, better in sorted(resource.guarantees_with.items())
+        for action, kept in sorted(better.items())
+    ]
     return [
         resource.name,
         f"`{resource.entity.__name__}`",

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from dovetail.connector_sdk.base import Connector
-from dovetail.connector_sdk.spec import Capability, Guarantee, RateLimit, Resource
+from dovetail.connector_sdk.grant import ClientCredentials
+from dovetail.connector_sdk.spec import (
+    Capability,
+    ConcurrencyLimit,
+    Guarantee,
+    RateLimit,
+    Resource,
+)
 from dovetail.model.crm import Contact
 
 GENERATOR = Path(__file__).resolve().parents[2] / "docs" / "generate.py"
@@ -39,9 +46,12 @@ class Acme(Connector):
             write_batch=20,
             consistency_lag_s=5,
             capabilities=frozenset({Capability.FIND, Capability.READ_CHANGES}),
-            guarantees={"create": Guarantee.PLATFORM_KEY},
+            guarantees={"create": Guarantee.LOOK_UP},
+            guarantees_with={"buyer_key": {"create": Guarantee.PLATFORM_KEY}},
         ),
     )
+    concurrency = (ConcurrencyLimit("at-once", 5, setting="at_once"),)
+    grants = (ClientCredentials(tokens_url="https://api.acme.example/token"),)
     docs_url = "https://acme.example/docs"
 
     async def identify(self) -> str:
@@ -63,7 +73,7 @@ def test_a_platform_has_a_row_with_the_roles_it_plays(page):
 def test_a_resource_has_a_row_with_all_that_it_declares(page):
     assert (
         "| contacts | `Contact` | read-changes, find | `mail` (unique) | 50, 20 "
-        "| create: `platform-key` |" in page
+        "| create: `look-up`, create: `platform-key` (with `buyer_key`) |" in page
     )
 
 
@@ -72,6 +82,11 @@ def test_limits_are_told_with_the_setting_that_raises_them(page):
     assert (
         "- Limit `search`: 4 calls per 1 s on `/search*`; a bigger plan sets `search_limit`" in page
     )
+
+
+def test_what_else_bounds_and_authorises_is_told(page):
+    assert "- Limit `at-once`: 5 calls at the same time; `at_once` changes it\n" in page
+    assert "- Ways to a token (`--auth`): `token`, `client-credentials`\n" in page
 
 
 def test_the_docstring_and_the_link_of_the_platform_are_on_the_page(page):

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from dovetail.connector_sdk.guard import OPERATIONS, guarded
 from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail, plain_detail
-from dovetail.connector_sdk.spec import Capability, ConcurrencyLimit, ErrorRule, RateLimit, Resource
+from dovetail.connector_sdk.spec import (
+    Capability,
+    ConcurrencyLimit,
+    ErrorRule,
+    Guarantee,
+    RateLimit,
+    Resource,
+)
 from dovetail.errors import UnsupportedCapabilityError
 
 if TYPE_CHECKING:
@@ -68,6 +75,14 @@ class Connector(ABC):
         """Return the names of the fields that the account has, None where it cannot be asked."""
         del resource
         return None
+
+    def guarantees(self, resource: Resource) -> Mapping[str, Guarantee]:
+        """Return how writes stay single on this connection, which may have more than others."""
+        found = dict(resource.guarantees)
+        for setting, better in resource.guarantees_with.items():
+            if self.api.settings.get(setting):
+                found |= better
+        return found
 
     @classmethod
     def resource(cls, name: str) -> Resource:

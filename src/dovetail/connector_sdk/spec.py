@@ -26,8 +26,10 @@ class Capability(StrEnum):
 class Guarantee(StrEnum):
     """How one effect is kept on the platform when an answer is lost (design, promise 2)."""
 
+    HEADER = "idempotency-header"
+    """The platform answers a repeated call, known by its header, as it did the first time."""
     PLATFORM_KEY = "platform-key"
-    """The platform refuses a second record with our key."""
+    """The platform refuses a second record with our key, or updates the one that has it."""
     LOOK_UP = "look-up"
     """The write is looked up by its own values before it is repeated."""
     IDEMPOTENT = "idempotent"
@@ -96,6 +98,7 @@ class Resource:
             visible to `look_up`; until then it is not repeated.
         capabilities: What it can do; anything else is refused before a request.
         guarantees: How creates, updates and deletes stay single when an answer is lost.
+        guarantees_with: Connection setting -> the guarantees that it changes where it is given.
     """
 
     name: str
@@ -110,4 +113,5 @@ class Resource:
     consistency_lag_s: float
     capabilities: frozenset[Capability]
     guarantees: Mapping[str, Guarantee] = field(default_factory=dict)
+    guarantees_with: Mapping[str, Mapping[str, Guarantee]] = field(default_factory=dict)
     answer_lag_s: float = 10.0

@@ -10,7 +10,7 @@ from dovetail.connector_sdk.base import Connector
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail
-from dovetail.connector_sdk.spec import Capability, ErrorRule, RateLimit, Resource
+from dovetail.connector_sdk.spec import Capability, ErrorRule, Guarantee, RateLimit, Resource
 from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
 from dovetail.connectors.hubspot import change, explanation, fetch, webhook
 from dovetail.connectors.hubspot.contact import CONTACTS, KEY_PROPERTY
@@ -24,13 +24,6 @@ from dovetail.errors import (
 )
 
 _PROPERTIES = "/crm/v3/properties/contacts"
-_REMAINING = {
-    "burst": "x-hubspot-ratelimit-remaining",
-    "daily": "x-hubspot-ratelimit-daily-remaining",
-}
-
-
-_SIZES = {"burst": "x-hubspot-ratelimit-max", "daily": "x-hubspot-ratelimit-daily"}
 
 
 class HubSpot(Connector):
@@ -71,12 +64,12 @@ class HubSpot(Connector):
     @classmethod
     def remaining(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
         """Return what the headers say is left; searches carry none."""
-        return explanation.numbers(headers, _REMAINING)
+        return explanation.remaining(headers)
 
     @classmethod
     def sizes(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
         """Return what the account's plan allows."""
-        return explanation.numbers(headers, _SIZES)
+        return explanation.sizes(headers)
 
     async def identify(self) -> str:
         """Return the portal's id."""
@@ -117,6 +110,11 @@ class HubSpot(Connector):
             self._has_key = await self._add_key()
         except PermissionDeniedError:
             self._has_key = False
+
+    def guarantees(self, resource: Resource) -> Mapping[str, Guarantee]:
+        """Return how writes stay single; without our property, creates are looked up."""
+        found = dict(super().guarantees(resource))
+        return found | ({"create": Guarantee.LOOK_UP} if self._has_key is False else {})
 
     async def _add_key(self) -> bool:
         try:

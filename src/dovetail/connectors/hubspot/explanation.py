@@ -19,6 +19,11 @@ from dovetail.errors import (
 )
 
 _LIMITS = {"DAILY": "daily", "TEN_SECONDLY_ROLLING": "burst", "SECONDLY": "search"}
+_REMAINING = {
+    "burst": "x-hubspot-ratelimit-remaining",
+    "daily": "x-hubspot-ratelimit-daily-remaining",
+}
+_SIZES = {"burst": "x-hubspot-ratelimit-max", "daily": "x-hubspot-ratelimit-daily"}
 _EXISTING = re.compile(r"Existing ID: (\d+)")
 _ROW_ERRORS: dict[str, type[ConnectorError]] = {
     "CONFLICT": RecordConflictError,
@@ -87,8 +92,17 @@ def _fields(body: Mapping[str, Any], message: str) -> dict[str, str]:
     return found
 
 
-def numbers(headers: Mapping[str, str], names: Mapping[str, str]) -> dict[str, int]:
-    """Return limit name -> the number in its header, of those that are there."""
+def remaining(headers: Mapping[str, str]) -> dict[str, int]:
+    """Return limit name -> calls left, as the headers of an answer tell."""
+    return _numbers(headers, _REMAINING)
+
+
+def sizes(headers: Mapping[str, str]) -> dict[str, int]:
+    """Return limit name -> calls in all, as the headers of an answer tell."""
+    return _numbers(headers, _SIZES)
+
+
+def _numbers(headers: Mapping[str, str], names: Mapping[str, str]) -> dict[str, int]:
     told = {limit: headers.get(header, "") for limit, header in names.items()}
     return {limit: int(text) for limit, text in told.items() if text.isdecimal()}
 

@@ -52,12 +52,12 @@ CONTACTS = Resource(
             Capability.TOMBSTONES,
         }
     ),
-    # With an external id field, creates are kept by the platform; not every org has one.
     guarantees={
         "create": Guarantee.LOOK_UP,
         "update": Guarantee.IDEMPOTENT,
         "delete": Guarantee.IDEMPOTENT,
     },
+    guarantees_with={"external_id_field": {"create": Guarantee.PLATFORM_KEY}},
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
