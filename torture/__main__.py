@@ -17,7 +17,6 @@ import tempfile
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
 console = Console()
@@ -30,11 +29,13 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=100, help="contacts per platform")
     parser.add_argument("--keep", action="store_true", help="keep the folder in any case")
     options = parser.parse_args()
+    apart()
     # Not in /tmp, which may be memory: a commit has to reach a disk.
     build = HERE.parent / "build"
     build.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"torture-{options.seed}-", dir=build))
     os.environ["TORTURE_FOLDER"] = str(folder)
+    os.environ["DOVETAIL_BUSY_S"] = "2"  # a lock is held longer than that
     console.print(f"seed {options.seed}, {options.kills} kills, evidence in {folder}")
     found = storm(folder, options)
     if found or options.keep:
@@ -44,25 +45,27 @@ def main() -> int:
     return 1 if found else 0
 
 
+def apart() -> None:
+    """Go on in a mount namespace of our own, where permitted: what is mounted ends with it."""
+    from torture.volume import may_mount
+
+    if "TORTURE_MOUNTS" in os.environ:
+        return
+    os.environ["TORTURE_MOUNTS"] = "1" if may_mount() else "0"
+    if os.environ["TORTURE_MOUNTS"] == "1":
+        again = ["unshare", "-m", sys.executable, "-m", "torture", *sys.argv[1:]]
+        os.execvp(again[0], again)
+
+
 def storm(folder: Path, options: argparse.Namespace) -> list[str]:
     from torture.storm import Storm
 
     def tell(number: int) -> None:
-        if number % 10 == 0:
-            console.print(f"  {number} kills")
+        console.print(f"  {number} kills", end="\r" if console.is_terminal else "\n")
 
     made = Storm(folder, seed=options.seed, records=options.records)
     report = made.run(options.kills, tell)
-    table = Table(title=f"seed {report.seed}", title_justify="left")
-    table.add_column("")
-    table.add_column("", justify="right")
-    for kind, count in sorted(report.kills.items()):
-        table.add_row(f"SIGKILL {kind}", f"{count:,}")
-    table.add_row("times everything was finished and judged", f"{report.checkpoints:,}")
-    for name, count in report.counts.items():
-        table.add_row(name, f"{count:,}")
-    table.add_row("seconds", f"{report.seconds:.0f}")
-    console.print(table)
+    console.print(report.table())
     for text in report.violations[:20]:
         console.print(f"[red]violation[/] {text}", highlight=False)
     verdict = (

@@ -10,14 +10,25 @@ import json
 import shutil
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dovetail.core.ids import derive_id
+from torture.hooks import CUT
+from torture.leak import leaks
 from torture.sender import read_lines
 
 OPEN, DONE, SCHEDULED, DEAD = range(4)
+_SPOKES = 2
+_CAUGHT_UP = "SELECT count(*) FROM sync_cursors WHERE caught_up_at IS NOT NULL"
+_HOOKS = "SELECT payload FROM events WHERE type = 'platform.changed' AND source = 'webhook:hubspot'"
+_HOOKS_DONE = (
+    "SELECT e.payload FROM events e JOIN deliveries d ON d.event_seq = e.seq AND d.status = 1"
+    " WHERE e.type = 'platform.changed' AND e.source = 'webhook:hubspot'"
+)
 _NOWHERE = {
     "a delivery has no event": (
         "SELECT d.id FROM deliveries d LEFT JOIN events e ON e.seq = d.event_seq"
@@ -53,10 +64,12 @@ _NOWHERE = {
 class Evidence:
     """One look at everything that is on the disk. No process may be writing."""
 
-    def __init__(self, folder: Path, database: Path) -> None:
+    def __init__(self, folder: Path, database: Path, secrets: Mapping[str, bytes]) -> None:
         self.accepted = read_lines(folder / "accepted.jsonl")
-        self.hooks = read_lines(folder / "hooks.jsonl")
+        self.answers = read_lines(folder / "hooks.jsonl")
+        self.hooks = {one["event_id"] for one in self.answers if one["status"] == 200}
         self.lines = read_lines(folder / "steps.jsonl")
+        self.clock_jumped = (folder / "clock").exists()
         copy = folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir()
@@ -64,6 +77,8 @@ class Evidence:
             source = database.with_name(database.name + suffix)
             if source.exists():
                 shutil.copyfile(source, copy / source.name)
+        files = [*folder.glob("*.log"), *copy.iterdir()]
+        self.leaks = list(leaks(files, secrets))
         with closing(sqlite3.connect(copy / database.name)) as connection:
             connection.row_factory = sqlite3.Row
             self._read(connection)
@@ -80,13 +95,12 @@ class Evidence:
         self.events: dict[str, str] = {
             row["id"]: row["type"] for row in db.execute("SELECT id, type FROM events")
         }
-        self.hooks_stored = Counter(
-            json.loads(row["payload"])["detail"].get("eventId")
-            for row in db.execute(
-                "SELECT payload FROM events"
-                " WHERE type = 'platform.changed' AND source = 'webhook:hubspot'"
-            )
-        )
+        self.hooks_stored = Counter(_hook_id(row) for row in db.execute(_HOOKS))
+        self.hooks_done = {_hook_id(row) for row in db.execute(_HOOKS_DONE)}
+        self.ticks = db.execute(
+            "SELECT id, source, payload FROM events WHERE source LIKE 'schedule:%'"
+        ).fetchall()
+        self.is_first_sync = db.execute(_CAUGHT_UP).fetchone()[0] != _SPOKES
         self.steps = db.execute("SELECT * FROM steps").fetchall()
         self.records: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in db.execute("SELECT entity, data FROM records"):
@@ -107,12 +121,31 @@ class Evidence:
         """
         wrong = [f"integrity_check: {text}" for text in self.integrity if text != "ok"]
         wrong += [f"{text}: {rows[:3]}" for text, rows in self.nowhere.items() if rows]
+        wrong += self.leaks
         wrong += self._lost()
+        wrong += self._badly_answered()
         wrong += self._doubled()
+        wrong += self._ticked()
         wrong += self._repeated_steps()
         if quiet:
             wrong += self._unfinished()
         return wrong
+
+    def under_way(self) -> list[str]:
+        """Return what a kill came into the middle of, as far as the database tells."""
+        open_now = {row["id"]: row for row in self.deliveries if row["status"] == OPEN}
+        recorded = {row["delivery_id"] for row in self.steps}
+        handlers = {row["handler"] for row in open_now.values()}
+        found = {
+            "the first sync": self.is_first_sync,
+            "a write to a platform": bool(self.intents),
+            "a run between its steps": bool(recorded & open_now.keys()),
+            "a webhook that was taken": "platform.changed"
+            in {r["type"] for r in open_now.values()},
+            "a tick": "tick" in handlers,
+            "a job": "work" in handlers,
+        }
+        return [name for name, is_so in found.items() if is_so]
 
     def _lost(self) -> list[str]:
         wrong = [
@@ -120,10 +153,33 @@ class Evidence:
             for one in self.accepted
             if one["id"] not in self.events
         ]
-        for one in self.hooks:
-            if (count := self.hooks_stored[one["event_id"]]) != 1:
-                wrong.append(f"webhook event {one['event_id']} was accepted, stored {count} times")
+        for event_id in self.hooks:
+            if (count := self.hooks_stored[event_id]) != 1:
+                wrong.append(f"webhook event {event_id} was accepted, stored {count} times")
         return wrong
+
+    def _badly_answered(self) -> list[str]:
+        """A webhook is taken, or asked for again; a clock that jumped makes signatures too old."""
+        allowed = {CUT, 200, 503} | ({401} if self.clock_jumped else set())
+        return [
+            f"webhook event {one['event_id']} was answered {one['status']}"
+            + (" without Retry-After" if one["status"] == 503 else "")
+            for one in self.answers
+            if one["status"] not in allowed or (one["status"] == 503 and not one["retry_after"])
+        ]
+
+    def _ticked(self) -> list[str]:
+        """The user's schedule: one event for each moment that was due, whose id says which."""
+        due: Counter[str] = Counter()
+        wrong: list[str] = []
+        for row in self.ticks:
+            name, moment = row["source"].partition(":")[2], json.loads(row["payload"])["due_at"]
+            if name.startswith("sync"):
+                continue
+            due[moment] += 1
+            if row["id"] != derive_id(datetime.fromisoformat(moment), "tick", name):
+                wrong.append(f"the tick of {moment} has the id {row['id']}, which is not its own")
+        return wrong + [f"the tick of {one} came {n} times" for one, n in due.items() if n > 1]
 
     def _doubled(self) -> list[str]:
         """Effect and "done" commit together: as many effects as finished runs, one for each."""
@@ -169,7 +225,8 @@ class Evidence:
             wrong += _ran_again(
                 f"step {row['name']} of delivery {row['delivery_id']}",
                 lines[row["delivery_id"], row["name"]],
-                row["recorded_at"],
+                # The two moments are of one clock only while nobody sets it.
+                None if self.clock_jumped else row["recorded_at"],
                 json.loads(row["result"]),
             )
         return wrong + self._charged(charges)
@@ -207,6 +264,8 @@ class Evidence:
             for (handler, status), count in left.items()
             if handler != "tick" and not handler.startswith("sync")
         ]
+        if missing := self.hooks - self.hooks_done:
+            wrong.append(f"{len(missing)} accepted webhooks were not handled: {list(missing)[:3]}")
         if self.intents:
             wrong.append(f"{self.intents} writes to platforms are recorded as under way")
         done = Counter(job["number"] for job in self.records["job"])
@@ -226,11 +285,16 @@ def _differ(what: str, found: list[str], than: str, wanted: list[str]) -> Iterab
 
 
 def _ran_again(
-    what: str, lines: list[dict[str, Any]], recorded_at: int, result: Any
+    what: str, lines: list[dict[str, Any]], recorded_at: int | None, result: Any
 ) -> Iterable[str]:
     if not lines:
         return
     if lines[-1]["token"] != result:
         yield f"{what} ran after its result was recorded ({len(lines)} times)"
-    if late := [line["at"] for line in lines if line["at"] > recorded_at]:
+    late = [line["at"] for line in lines if recorded_at is not None and line["at"] > recorded_at]
+    if late:
         yield f"{what} ran at {late[0]}, recorded at {recorded_at}"
+
+
+def _hook_id(row: sqlite3.Row) -> Any:
+    return json.loads(row["payload"])["detail"].get("eventId")

@@ -100,6 +100,21 @@ class People:
         self.persons: dict[str, Person] = {}
         self.edits = 0
         self._made = 0
+        self._before = [side.records() for side in sides]
+
+    def wrong_after_first_sync(self) -> list[str]:
+        """Hold both sides against what they had before: everybody once on each, nobody twice."""
+        before = [_by_email(records) for records in self._before]
+        after = [_by_email(side.records()) for side in self.sides]
+        wrong: list[str] = []
+        for email in sorted(set().union(*before, *after)):
+            had = [len(one.get(email, [])) for one in before]
+            have = [len(one.get(email, [])) for one in after]
+            # Who had been on one side twice, or nowhere, is not for the app to make one more of.
+            most = [1, 1] if email and max(had) == 1 else [max(n, sum(had)) for n in had]
+            if any(n > m for n, m in zip(have, most, strict=True)):
+                wrong.append(f"{email or 'no e-mail'}: {had} records before, {have} afterwards")
+        return wrong
 
     def meet(self) -> None:
         """Get to know who is on both sides exactly once; after the first sync."""
@@ -153,12 +168,7 @@ class People:
     def violations(self) -> list[str]:
         """Hold both sides against what people wrote, and against each other."""
         held = [side.records() for side in self.sides]
-        by_email: list[dict[str, list[str]]] = []
-        for records in held:
-            found: dict[str, list[str]] = {}
-            for id, values in records.items():
-                found.setdefault((values["email"] or "").strip().lower(), []).append(id)
-            by_email.append(found)
+        by_email = [_by_email(records) for records in held]
         wrong: list[str] = []
         for person in self.persons.values():
             ids = [found.get(person.email, []) for found in by_email]
@@ -191,6 +201,13 @@ class People:
             for id, at in after[number].items()
             if before[number].get(id) != at
         ]
+
+
+def _by_email(records: dict[str, Values]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for id, values in records.items():
+        found.setdefault((values["email"] or "").strip().lower(), []).append(id)
+    return found
 
 
 def _wrong_with(person: Person, pair: list[Values]) -> list[str]:

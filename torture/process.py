@@ -27,6 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dovetail.cli.main import run as dovetail
+from torture.clock import run_shifted
 from torture.sender import prepare, send_jobs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,7 @@ class Forked:
     def __init__(self, log: Path) -> None:
         self.log = log
         self.pid: int | None = None
+        """Of the running child; None when it has ended."""
 
     def start(self, body: Callable[[], Any]) -> None:
         """Fork; the child never returns from here."""
@@ -121,24 +123,29 @@ class Forked:
 
 
 class Worker(Forked):
-    """``dovetail run`` on the tortured program."""
+    """``dovetail run`` on the tortured program; each start has a log of its own."""
 
-    def __init__(self, folder: Path, port: int, program: Path = PROGRAM) -> None:
-        super().__init__(folder / "worker.log")
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder / "worker-0000.log")
         self.folder = folder
         self.port = port
-        self.program = program
         self.database = folder / "data" / "tortured.db"
+        self.clock = folder / "clock"
         self.started = 0
 
-    def run(self) -> None:
-        """Start it; see `wait_ready`."""
+    def run(self, *, shifted: bool = False) -> None:
+        """Start it, with a clock that can be set when *shifted*; see `wait_ready`."""
         arguments = [
-            "run", str(self.program), "--json",
+            "run", str(PROGRAM), "--json",
             "--database", str(self.database), "--port", str(self.port),
         ]  # fmt: skip
         self.started += 1
-        self.start(lambda: dovetail(arguments))
+        self.log = self.folder / f"worker-{self.started:04}.log"
+        self.log.touch()
+        if shifted:
+            self.start(lambda: run_shifted(PROGRAM, self.database, self.port, self.clock))
+        else:
+            self.start(lambda: dovetail(arguments))
 
     def wait_ready(self, within_s: float = _START_S) -> None:
         """Wait until it takes webhooks."""
@@ -217,7 +224,7 @@ def call(
     url: str, body: bytes | dict[str, Any] | None = None, headers: dict[str, str] | None = None
 ) -> Any:
     """Call a local URL and return its JSON; OSError when nobody answers properly."""
-    status, answer = post(url, body, headers)
+    status, _, answer = post(url, body, headers)
     if status >= 400:
         raise OSError(f"{url} answered {status}: {answer[:500]!r}")
     return json.loads(answer)
@@ -225,19 +232,18 @@ def call(
 
 def post(
     url: str, body: bytes | dict[str, Any] | None = None, headers: dict[str, str] | None = None
-) -> tuple[int, bytes]:
-    """Call a local URL (GET without a body) and return status and answer."""
+) -> tuple[int, dict[str, str], bytes]:
+    """Call a local URL (GET without a body) and return status, headers and answer."""
     parts = urlsplit(url)
     data = json.dumps(body).encode() if isinstance(body, dict) else body
     connection = http.client.HTTPConnection(parts.netloc, timeout=15)
     try:
-        told = {"content-type": "application/json", **(headers or {})}
-        method = "GET" if data is None else "POST"
-        connection.request(
-            method, parts.path + (f"?{parts.query}" if parts.query else ""), data, told
-        )
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        sent = {"content-type": "application/json", **(headers or {})}
+        connection.request("GET" if data is None else "POST", path, data, sent)
         answer = connection.getresponse()
-        return answer.status, answer.read()
+        told = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, told, answer.read()
     except http.client.HTTPException as error:
         raise OSError(f"{url}: {error!r}") from error
     finally:

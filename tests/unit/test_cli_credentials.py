@@ -4,8 +4,9 @@ import io
 
 import pytest
 
-from dovetail.cli.credential import complete, from_environment, given_for
-from dovetail.errors import ConfigError, MissingCredentialError
+from dovetail.cli.credential import complete, from_environment, given_for, grant_for
+from dovetail.connector_sdk.registry import connector_class
+from dovetail.errors import ConfigError, MissingCredentialError, UsageError
 
 REQUIRED = ("access_token", "instance_url")
 
@@ -63,9 +64,8 @@ def test_token_and_webhook_secret_are_lines_of_standard_input(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("the-token\nthe-secret\n"))
 
     given = given_for(
-        "hubspot",
-        "HubSpot",
-        ("access_token",),
+        connector_class("hubspot"),
+        None,
         token_from_input=True,
         webhook_secret_from_input=True,
     )
@@ -79,9 +79,32 @@ def test_empty_standard_input_is_told(monkeypatch):
 
     with pytest.raises(ConfigError, match="holds no token"):
         given_for(
-            "hubspot",
-            "HubSpot",
-            ("access_token",),
+            connector_class("hubspot"),
+            None,
             token_from_input=True,
             webhook_secret_from_input=False,
         )
+
+
+@pytest.mark.parametrize(
+    ("platform", "way", "secrets", "grant"),
+    [
+        ("hubspot", None, {"access_token": "t"}, None),
+        ("hubspot", None, {}, None),
+        ("hubspot", None, {"client_id": "c", "client_secret": "s"}, "authorization_code"),
+        ("hubspot", None, {"client_id": "c", "access_token": "t"}, None),
+        ("hubspot", "browser", {"access_token": "t"}, "authorization_code"),
+        ("hubspot", "token", {"client_id": "c"}, None),
+        ("salesforce", None, {"client_id": "c", "private_key": "k"}, "jwt_bearer"),
+        ("salesforce", "client-credentials", {}, "client_credentials"),
+    ],
+)
+def test_the_way_to_a_token_follows_from_what_is_given(platform, way, secrets, grant):
+    found = grant_for(connector_class(platform), way, secrets)
+
+    assert (found.name if found else None) == grant
+
+
+def test_a_way_that_there_is_not_is_told():
+    with pytest.raises(UsageError, match="HubSpot offers token, browser"):
+        grant_for(connector_class("hubspot"), "magic", {})

@@ -281,7 +281,7 @@ async def test_a_busy_database_does_not_lose_the_answer_to_a_write():
         async def observe(self, path, status, headers):
             raise StoreError("busy")
 
-        async def pause(self, seconds):
+        async def pause(self, seconds, **of_what):
             raise StoreError("busy")
 
     api, _ = new_api(answer(201, b'{"id":"1"}'), answer(429), budget=BusyBudget())

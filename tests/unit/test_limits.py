@@ -6,14 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dovetail.connector_sdk.limits import (
-    MemoryBudgetStore,
-    StoredBudget,
-    WindowState,
-    correct,
-    take,
-)
+from dovetail.connector_sdk.limits import MemoryBudgetStore, StoredBudget
 from dovetail.connector_sdk.spec import RateLimit
+from dovetail.connector_sdk.window import WindowState, correct, take
 from dovetail.core import json
 from dovetail.core.clock import LoopClock
 from dovetail.errors import RateLimitedError
@@ -54,8 +49,9 @@ def test_a_caller_that_never_rests_gets_nearly_all_of_the_quota(limit, per_s):
         while (wait := take(state, limit, per_s, now)) > 0:
             now += wait
 
-    # limit * 20 calls need at least 19 whole windows.
-    assert (now - START) <= 19 * per_s / 0.95 + per_s / 20 + 0.1
+    # limit * 20 calls need at least 19 whole windows. Of a second, a tenth is left to travel.
+    share = 0.95 if per_s >= 10 else 0.89
+    assert (now - START) <= 19 * per_s / share + per_s / 20 + 0.1
 
 
 @given(n=st.integers(1, 10), limit=st.integers(10, 20))
@@ -93,14 +89,16 @@ def test_a_clock_set_back_by_hours_does_not_stop_the_account():
     assert take(state, 5, 10, START - 7200) <= 10.5 + 0.001
 
 
-def test_calls_of_others_are_counted_but_none_of_ours_are_given_back():
+def test_calls_of_others_are_counted_and_forgotten_but_none_of_ours_are_given_back():
     state = WindowState()
     take(state, 100, 10, START, 10)
 
     correct(state, 40, 100, 10, START)
     assert state.used() == 60
     correct(state, 95, 100, 10, START)
-    assert state.used() == 60
+    assert (state.used(), state.used_by_others()) == (15, 5)
+    correct(state, 100, 100, 10, START)
+    assert state.used() == 10, "the platform may not have seen ours yet"
 
 
 BURST = RateLimit("burst", 10, per_s=10, setting="burst_limit")

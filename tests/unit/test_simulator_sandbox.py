@@ -152,7 +152,7 @@ async def test_a_sandbox_serves_over_sockets_and_stops():
 
         assert answer.status == 200
         assert len(json.decode(answer.body)["results"]) == 5
-        assert set(described) == {"platform", "base_url", "credentials", "webhook_secret"}
+        assert set(described) >= {"platform", "base_url", "credentials", "webhook_secret"}
     with pytest.raises(TransportError) as caught:
         await send(described, "GET", "/crm/v3/objects/contacts")
     assert caught.value.sent is False

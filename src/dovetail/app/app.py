@@ -21,15 +21,15 @@ from typing import Any, Self
 
 import structlog
 
-from dovetail import entities
 from dovetail.app.connections import Connections
 from dovetail.app.intake import Intake
 from dovetail.app.load import Program, load_program, program_of
 from dovetail.app.lock import DatabaseLock
+from dovetail.app.operations import Operations
 from dovetail.app.plans import Planner
 from dovetail.app.platform_client import PlatformClients
 from dovetail.app.request import request_handlers
-from dovetail.app.schema import upgrade
+from dovetail.app.schema import ensure_shipped_indexes, upgrade
 from dovetail.app.server import HttpServer, build_asgi
 from dovetail.connector_sdk.base import Webhooks
 from dovetail.connector_sdk.http import AiohttpTransport
@@ -39,15 +39,15 @@ from dovetail.core.key_file import KeyFile
 from dovetail.core.ports import Ports
 from dovetail.core.secrets import KeySource, MasterKey, SecretBox, keys_of
 from dovetail.core.settings import Settings
+from dovetail.core.telemetry import Tally
 from dovetail.errors import ConfigError, DovetailError, EnvironmentInUseError
-from dovetail.model.entity import Entity
 from dovetail.runtime.bus.local import LocalBus
 from dovetail.runtime.context import Context, current
 from dovetail.runtime.engine import Runtime
 from dovetail.runtime.handler import Subscriptions
 from dovetail.runtime.history import count_by_status
 from dovetail.runtime.log import EventLog
-from dovetail.runtime.record_table import ensure_indexes
+from dovetail.runtime.refusal import list_refusals
 from dovetail.runtime.schedule import Schedule
 from dovetail.runtime.store.sqlite import SqliteStore
 from dovetail.service.handlers import DEFAULT_TENANT
@@ -90,13 +90,14 @@ class App:
         self._connections: Connections | None = None
         self._runtime: Runtime | None = None
         self._planner: Planner | None = None
+        self._operations: Operations | None = None
         self._subscribed: set[str] = set()
         self._opened = False
-        self._running = False
         self._planned = False
         self.notes: list[str] = []
         """What the declaration asks for that cannot be done now, in words."""
         event_log = EventLog(Subscriptions([]), self.ports.clock, self.ports.ids, self._bus)
+        event_log.tally = Tally(by_tenant=self.settings.metrics_tenants)
         self.sync = SyncEngine(
             store=self.store,
             log=event_log,
@@ -134,12 +135,24 @@ class App:
         return self._runtime
 
     @property
+    def operations(self) -> Operations:
+        """Retention, health and metrics; after `open`."""
+        if self._operations is None:
+            raise ConfigError("The app is not open: use `async with app:` or `await app.open()`.")
+        return self._operations
+
+    @property
     def port(self) -> int:
         """Where webhooks are received."""
         return self._server.port if self._server is not None else self.settings.port
 
     async def connector(self, connection_id: str) -> Any:
         """Return the connector of a connection (the sync engine's source of them)."""
+        return await self.connections.connector(connection_id)
+
+    async def renewed(self, connection_id: str) -> Any:
+        """As `connector`, with the credentials as they are stored now."""
+        await self.connections.forget_renewed()
         return await self.connections.connector(connection_id)
 
     async def open(self) -> None:
@@ -156,10 +169,10 @@ class App:
         await self.store.open()
         try:
             await self.store.migrate(upgrade)
-            await self.store.write(lambda tx: ensure_indexes(tx, _shipped_entities()))
+            await self.store.write(ensure_shipped_indexes)
             self.key_source = self._keys()
             self.box = SecretBox(self.key_source)
-            self._connections = Connections(self.store, self.box, self.ports)
+            self._connections = Connections(self.store, self.box, self.ports, self._log.tally)
             self._runtime = Runtime(
                 store=self.store,
                 bus=self._bus,
@@ -172,6 +185,13 @@ class App:
                 ports=self.ports,
                 services=PlatformClients(self._connections, self.program.services),
                 concurrency=self.settings.concurrency,
+            )
+            self._operations = Operations(
+                settings=self.settings,
+                store=self.store,
+                runtime=self._runtime,
+                tally=self._log.tally,
+                clock=self.ports.clock,
             )
             self._planner = Planner(
                 self.program.services, self._connections, self.store, self.ports.clock
@@ -199,7 +219,7 @@ class App:
             if serve:
                 self._server = HttpServer(self.asgi(), self.settings.host, self.settings.port)
                 self._server.bind()
-            self._running = True
+            self.operations.prepare()
             await self.refresh(schedules=schedules)
             self.runtime.start()
             if self._server is not None:
@@ -207,13 +227,15 @@ class App:
                 await self.subscribe()
             if schedules and self.store.is_shared:
                 self._refresher = asyncio.create_task(self._keep_fresh(), name="refresh")
+            self.operations.start(schedules=schedules)
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Stop taking work, let runs finish within the deadline, hand the rest back, close."""
-        self._running = False
+        if self._operations is not None:
+            await self._operations.stop()
         if self._refresher is not None:
             self._refresher.cancel()
             await asyncio.gather(self._refresher, return_exceptions=True)
@@ -223,6 +245,8 @@ class App:
             self._server = None
         if self._runtime is not None:
             await self._runtime.stop(self.settings.shutdown_s)
+        if self._connections is not None:
+            await self._connections.close()
         await self.store.close()
         await self.ports.transport.close()
         self._lock.release()
@@ -299,7 +323,7 @@ class App:
             settings=self.settings,
             clock=self.ports.clock,
         )
-        return build_asgi(intake, self.status, lambda: self._running)
+        return build_asgi(intake, self.status, self.operations)
 
     async def status(self) -> dict[str, Any]:
         """Return plain data: deliveries by status, and per spoke what the sync has done."""
@@ -323,8 +347,9 @@ class App:
         for route in self.sync.plans.spokes():
             spoke = route.at
             wanted.setdefault(spoke.connection_id, {})[spoke.resource] = spoke.their_fields
+        unwilling = self._subscribed.union(await self.store.read(list_refusals))
         for connection_id, fields in wanted.items():
-            if connection_id in self._subscribed:
+            if connection_id in unwilling:
                 continue
             opened = await self.connections.open(connection_id)
             connector = opened.connector
@@ -372,12 +397,3 @@ def _require_folder(database: Path) -> None:
             "with --database.",
             path=str(database),
         )
-
-
-def _shipped_entities() -> list[type[Entity]]:
-    found = (getattr(entities, name) for name in entities.__all__)
-    return [
-        one
-        for one in found
-        if isinstance(one, type) and issubclass(one, Entity) and one is not Entity
-    ]

@@ -55,6 +55,13 @@ class Intake:
         """Answer one webhook request."""
         platform = request.path_params["platform"]
         connection_id = request.path_params["connection"]
+        response = await self._answer(request, platform, connection_id)
+        # An unknown platform is not a label: anybody could make up as many as they like.
+        known = platform if response.status_code != 404 else "unknown"
+        self._log.tally.webhooks[known, str(response.status_code)] += 1
+        return response
+
+    async def _answer(self, request: Request, platform: str, connection_id: str) -> Response:
         try:
             accepted = await self._accept(request, platform, connection_id)
         except WebhookRejectedError as error:
@@ -83,7 +90,8 @@ class Intake:
             headers={name.lower(): value for name, value in request.headers.items()},
             body=await self._read_body(request),
         )
-        connector.verify(webhook, opened.webhook_secrets, self._clock.now())
+        now = self._clock.now()
+        connector.verify(webhook, opened.webhook_secrets(now), now)
         changes = connector.parse(webhook)
         drafts = self._drafts(opened, changes, webhook)
         if drafts:

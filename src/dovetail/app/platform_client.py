@@ -18,6 +18,7 @@ import msgspec
 from dovetail.app.connections import Connections
 from dovetail.app.plans import mapping_of
 from dovetail.connector_sdk.base import Connector, Records
+from dovetail.connector_sdk.lane import Lane, current_lane, lane
 from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.registry import connector_class
 from dovetail.connector_sdk.spec import Capability, Resource
@@ -206,7 +207,8 @@ class ResourceClient:
         cursor = None if since is None else connector.cursor_at(self._resource, since - lag)
         more = True
         while more:
-            page = await connector.read_page(self._resource, tuple(self._mapping), cursor)
+            with lane(max(Lane.USER, current_lane())):
+                page = await connector.read_page(self._resource, tuple(self._mapping), cursor)
             for record in page.records:
                 yield self._show(record)
             cursor, more = page.cursor, page.more
@@ -221,10 +223,11 @@ class ResourceClient:
 
     async def _step(self, operation: str, call: Any, *arguments: Any) -> Any:
         context = self._client.context
-        if context.delivery is None:
-            return await call(*arguments)
-        name = f"{self._client.name}.{self._resource.name}.{operation}"
-        return await context.step(name, call, *arguments)
+        with lane(max(Lane.USER, current_lane())):
+            if context.delivery is None:
+                return await call(*arguments)
+            name = f"{self._client.name}.{self._resource.name}.{operation}"
+            return await context.step(name, call, *arguments)
 
     async def _find_first(self, field: str, value: str) -> PlatformRecord | None:
         connector = await self._records(Capability.FIND)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -33,8 +34,7 @@ async def rewrap_all(store: Store, box: SecretBox) -> Rotated:
     owners = await store.read(lambda tx: tx.rows(sa.select(credentials.c.connection_id)))
     moved = 0
     for row in owners:
-        owner = row.connection_id
-        moved += await store.write(lambda tx, owner=owner: _rewrap(tx, box, owner))
+        moved += await store.write(partial(_rewrap, box=box, owner=row.connection_id))
     return Rotated(moved=moved, total=len(owners))
 
 

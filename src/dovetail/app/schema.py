@@ -10,12 +10,23 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from dovetail import entities
 from dovetail.errors import EnvironmentInUseError
+from dovetail.model.entity import Entity
+from dovetail.runtime.record_table import ensure_indexes
+from dovetail.runtime.store.port import Tx
 
 HEAD = "0002"
 """The newest migration; a test holds it to the folder."""
 
 _FOLDER = Path(__file__).parent / "migrations"
+
+
+def ensure_shipped_indexes(tx: Tx) -> None:
+    """Create the indexes that the entities of Dovetail declare."""
+    found = (getattr(entities, name) for name in entities.__all__)
+    kinds = (one for one in found if isinstance(one, type) and issubclass(one, Entity))
+    ensure_indexes(tx, [kind for kind in kinds if kind is not Entity])
 
 
 def current_revision(connection: sa.Connection) -> str | None:

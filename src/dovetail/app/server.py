@@ -1,4 +1,11 @@
-"""The HTTP door of a running app: webhooks, health, status; served by uvicorn in the same loop."""
+"""
+The HTTP door of a running app, served by uvicorn in the same loop.
+
+    /hooks/...   webhooks: the one part that the world must reach
+    /healthz     200 while the process is alive: start it anew when not
+    /readyz      200 while work should be sent here
+    /metrics     for Prometheus        /status   for people and `dovetail top`
+"""
 
 from __future__ import annotations
 
@@ -11,28 +18,42 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from dovetail.app.intake import Intake
-from dovetail.errors import EnvironmentInUseError
+from dovetail.app.metrics import CONTENT_TYPE
+from dovetail.app.operations import Operations
+from dovetail.errors import EnvironmentInUseError, StoreError
 
 
 def build_asgi(
     intake: Intake,
     status: Callable[[], Awaitable[dict[str, Any]]],
-    ready: Callable[[], bool],
+    operations: Operations,
 ) -> Starlette:
     """Return the ASGI app, for a server or for tests in process."""
 
     async def health(_: Request) -> Response:
+        faults = operations.health.faults()
+        if faults:
+            return JSONResponse({"status": "faulty", "faults": faults}, status_code=503)
         return JSONResponse({"status": "ok"})
 
     async def readiness(_: Request) -> Response:
-        return JSONResponse({"ready": ready()}, status_code=200 if ready() else 503)
+        obstacles = await operations.health.obstacles()
+        if obstacles:
+            return JSONResponse({"ready": False, "because": obstacles}, status_code=503)
+        return JSONResponse({"ready": True})
 
     async def show_status(_: Request) -> Response:
-        return JSONResponse(await status())
+        return JSONResponse({**await status(), **operations.live()})
+
+    async def show_metrics(_: Request) -> Response:
+        try:
+            return Response(await operations.metrics.render(), media_type=CONTENT_TYPE)
+        except StoreError as error:
+            return PlainTextResponse(f"# {error.message}\n", status_code=503)
 
     return Starlette(
         routes=[
@@ -40,6 +61,7 @@ def build_asgi(
             Route("/healthz", health),
             Route("/readyz", readiness),
             Route("/status", show_status),
+            Route("/metrics", show_metrics),
         ]
     )
 

@@ -91,9 +91,9 @@ def _connectors() -> Mapping[str, list[str]]:
 
 def _retry_text(spec: HandlerSpec) -> str:
     retry = spec.retry
-    if retry.attempts == 1:
+    if retry.tries == 1:
         return "kept as a dead letter at once"
-    return f"up to {retry.attempts} tries, then kept as a dead letter"
+    return f"up to {retry.tries} tries, then kept as a dead letter"
 
 
 def _handler_record(spec: HandlerSpec) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _handler_record(spec: HandlerSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "events": list(spec.patterns),
-        "retry": {"attempts": retry.attempts, "base_s": retry.base_s, "max_s": retry.max_s},
+        "retry": {"attempts": retry.tries, "base_s": retry.base_s, "max_s": retry.max_s},
     }
 
 

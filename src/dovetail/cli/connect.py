@@ -40,6 +40,24 @@ WebhookSecretStdin = Annotated[
         help="Read the secret that signs webhooks from standard input, after the token.",
     ),
 ]
+Way = Annotated[
+    str | None,
+    typer.Option(
+        "--auth",
+        metavar="WAY",
+        help="token, browser, client-credentials or jwt. Else what the given credentials allow.",
+    ),
+]
+NoBrowser = Annotated[
+    bool, typer.Option("--no-browser", help="Print the log-in page's address; open nothing.")
+]
+RedirectPort = Annotated[
+    int,
+    typer.Option(
+        min=0, max=65535, help="Of http://localhost:PORT/callback, which the app must allow."
+    ),
+]
+Wait = Annotated[float, typer.Option(min=1, metavar="SECONDS", help="For the log-in at most.")]
 Setting = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="A setting of the connection; may be repeated."),
@@ -61,6 +79,10 @@ async def connect(
     business: Business = "default",
     base_url: BaseUrl = None,
     sandbox: Sandbox = None,
+    auth: Way = None,
+    no_browser: NoBrowser = False,
+    redirect_port: RedirectPort = 8788,
+    wait: Wait = 300,
     token_stdin: TokenStdin = False,
     webhook_secret_stdin: WebhookSecretStdin = False,
     setting: Setting = None,
@@ -73,22 +95,28 @@ async def connect(
     Connect an account on a platform, tested before it is kept.
 
     The token comes from DOVETAIL_<PLATFORM>_TOKEN, from standard input, or is asked for without
-    echo. Other credentials come from DOVETAIL_<PLATFORM>_<CREDENTIAL>, such as
+    echo. With DOVETAIL_<PLATFORM>_CLIENT_ID (and _CLIENT_SECRET), a browser is opened where you
+    allow it instead. Other credentials come from DOVETAIL_<PLATFORM>_<CREDENTIAL>, such as
     DOVETAIL_SALESFORCE_INSTANCE_URL. They are kept encrypted.
     """
     if show or remove:
         await _look(screen, database, remove)
         return
+    from dovetail.cli.login import Login, finish
+
     settings = _settings(setting or [])
+    way = "browser" if no_browser and auth is None else auth
     if sandbox is None:
         if platform is None:
             raise UsageError("Name a platform to connect, or a sandbox with --sandbox URL.")
-        wanted = {platform: _ask(platform, token_stdin, webhook_secret_stdin)}
+        wanted = {platform: _ask(platform, way, token_stdin, webhook_secret_stdin)}
     else:
         wanted = await _read_sandbox(sandbox, platform)
     made: list[dict[str, Any]] = []
     async with opened(database, create=True, public_url=public_url) as world:
         for name, given in wanted.items():
+            login = Login(screen, redirect_port, wait, opens_browser=not no_browser)
+            await finish(world, name, given, way, base_url or given.base_url, login)
             connection = await world.connections.add(
                 platform=name,
                 business_id=business,
@@ -119,17 +147,13 @@ async def _look(screen: Screen, database: Path | None, remove: str | None) -> No
             await _list(screen, world)
 
 
-def _ask(platform: str, token_stdin: bool, webhook_secret_stdin: bool) -> Given:
+def _ask(platform: str, way: str | None, token_stdin: bool, webhook_secret_stdin: bool) -> Given:
     from dovetail.cli.credential import given_for
     from dovetail.connector_sdk.registry import connector_class
 
     kind = connector_class(platform)
     return given_for(
-        platform,
-        kind.title,
-        kind.auth.required,
-        token_from_input=token_stdin,
-        webhook_secret_from_input=webhook_secret_stdin,
+        kind, way, token_from_input=token_stdin, webhook_secret_from_input=webhook_secret_stdin
     )
 
 

@@ -7,8 +7,21 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from dovetail.errors import ConfigError, MissingCredentialError
+from dovetail.errors import ConfigError, MissingCredentialError, UsageError
+
+if TYPE_CHECKING:
+    from dovetail.connector_sdk.base import Connector
+    from dovetail.connector_sdk.grant import Grant
+
+TOKEN_WAY = "token"  # noqa: S105 - a way to authorise, not a token
+WAYS = {
+    "authorization_code": "browser",
+    "client_credentials": "client-credentials",
+    "jwt_bearer": "jwt",
+}
+"""The name of a grant -> what ``--auth`` calls it."""
 
 _TOKEN, _WEBHOOK_SECRET, _BASE_URL = "token", "webhook_secret", "base_url"
 
@@ -20,6 +33,7 @@ class Given:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
     base_url: str | None = None
+    grant: Grant | None = None
 
 
 def from_environment(platform: str, required: Sequence[str], environ: Mapping[str, str]) -> Given:
@@ -82,18 +96,41 @@ def complete(platform: str, title: str, required: Sequence[str], given: Given) -
 
 
 def given_for(
-    platform: str,
-    title: str,
-    required: Sequence[str],
+    kind: type[Connector],
+    way: str | None,
     *,
     token_from_input: bool,
     webhook_secret_from_input: bool,
 ) -> Given:
-    """Return everything that a connection needs, or raise."""
-    given = from_environment(platform, required, os.environ)
-    if token_from_input and required:
-        given.secrets[required[0]] = from_input("token")
+    """Return everything that a connection needs, and how its token is got, or raise."""
+    token_names = kind.auth.required
+    given = from_environment(kind.platform, token_names, os.environ)
+    if token_from_input and token_names:
+        given.secrets[token_names[0]] = from_input("token")
     if webhook_secret_from_input:
         given.webhook_secret = from_input("webhook secret")
-    complete(platform, title, required, given)
+    given.grant = grant_for(kind, way, given.secrets)
+    required = given.grant.required if given.grant else token_names
+    complete(kind.platform, kind.title, required, given)
     return given
+
+
+def grant_for(kind: type[Connector], way: str | None, secrets: Mapping[str, str]) -> Grant | None:
+    """
+    Return the grant that gives the token, None for a token that a person gives.
+
+    Raises:
+        UsageError: There is no such way, or the platform does not offer it.
+    """
+    offered = {WAYS[grant.name]: grant for grant in kind.grants if grant.name in WAYS}
+    if way is not None and way != TOKEN_WAY and way not in offered:
+        known = ", ".join((TOKEN_WAY, *offered))
+        raise UsageError(f"--auth {way}: {kind.title} offers {known}.")
+    if way is not None:
+        return offered.get(way)
+    has_token = any(secrets.get(name) for name in kind.auth.required)
+    if has_token or not secrets.get("client_id"):
+        return None
+    # An app without a token: a key says that it signs for itself, anything else that a person does.
+    wished = "jwt" if secrets.get("private_key") else "browser"
+    return offered.get(wished)

@@ -1,9 +1,11 @@
-"""How a connector proves who it speaks for."""
+"""How a connector proves who it speaks for: credentials, and how a request shows them."""
 
 from __future__ import annotations
 
+import base64
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import quote
 
 from dovetail.core.log import REDACTED, redact_text
@@ -11,6 +13,8 @@ from dovetail.errors import MissingCredentialError
 
 # Shorter values would blank out ordinary words and numbers of a message.
 _SECRET_LENGTH = 6
+# Kept beside the secrets, and no secrets: messages must be able to say them.
+_OPEN = frozenset({"grant", "scope", "expires_at", "renew_at"})
 
 
 class Credentials(Mapping[str, str]):
@@ -49,16 +53,25 @@ class Credentials(Mapping[str, str]):
 
     def redact(self, text: str) -> str:
         """Return the text without these credentials, and without what looks like others."""
+        secrets = (value for name, value in self._values.items() if name not in _OPEN)
         # Longest first: a secret that begins with another one must go whole.
-        for value in sorted(self._values.values(), key=len, reverse=True):
+        for value in sorted(secrets, key=len, reverse=True):
             # An address is no secret, and messages must be able to name it.
             if len(value) >= _SECRET_LENGTH and not value.startswith(("http://", "https://")):
                 text = text.replace(value, REDACTED).replace(quote(value, safe=""), REDACTED)
         return redact_text(text)
 
+    def redact_any(self, value: Any) -> Any:
+        """Return a value with the texts in it redacted."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, dict):
+            return {name: self.redact_any(item) for name, item in value.items()}
+        return value
+
 
 class Auth(ABC):
-    """A way to authenticate; a connector class declares one as a value."""
+    """How requests are authenticated; a connector class declares one as a value."""
 
     @property
     @abstractmethod
@@ -76,7 +89,7 @@ class Auth(ABC):
 
 
 class BearerToken(Auth):
-    """``Authorization: Bearer``, with a token that is stored with the connection."""
+    """``Authorization: Bearer``: a private token, or one that OAuth gave (see `grant`)."""
 
     def __init__(self, credential: str = "access_token") -> None:
         self._credential = credential
@@ -89,3 +102,47 @@ class BearerToken(Auth):
     async def headers(self, credentials: Credentials) -> dict[str, str]:
         """Return the Authorization header."""
         return {"Authorization": f"Bearer {credentials.require(self._credential)}"}
+
+
+class ApiKey(Auth):
+    """A key in a header of the platform's own: ``X-Api-Key: …``."""
+
+    def __init__(self, header: str, credential: str = "api_key") -> None:
+        self._header = header
+        self._credential = credential
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The key."""
+        return (self._credential,)
+
+    async def headers(self, credentials: Credentials) -> dict[str, str]:
+        """Return the platform's header."""
+        return {self._header: credentials.require(self._credential)}
+
+
+class Basic(Auth):
+    """``Authorization: Basic`` (RFC 7617); some platforms take a key as the name, or as both."""
+
+    def __init__(self, username: str = "username", password: str | None = "password") -> None:  # noqa: S107 - names
+        self._username = username
+        self._password = password
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The name, and the password where there is one."""
+        return (self._username, *((self._password,) if self._password else ()))
+
+    async def headers(self, credentials: Credentials) -> dict[str, str]:
+        """Return the Authorization header."""
+        return {
+            "Authorization": basic(
+                credentials.require(self._username),
+                credentials.require(self._password) if self._password else "",
+            )
+        }
+
+
+def basic(username: str, password: str) -> str:
+    """Return the value of an Authorization header."""
+    return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}"

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from dovetail.connector_sdk.guard import OPERATIONS, guarded
 from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail, plain_detail
-from dovetail.connector_sdk.spec import Capability, ErrorRule, RateLimit, Resource
+from dovetail.connector_sdk.spec import Capability, ConcurrencyLimit, ErrorRule, RateLimit, Resource
 from dovetail.errors import UnsupportedCapabilityError
 
 if TYPE_CHECKING:
     from dovetail.connector_sdk.auth import Auth
+    from dovetail.connector_sdk.grant import Grant
     from dovetail.connector_sdk.http import Api
     from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
 
@@ -30,7 +31,9 @@ class Connector(ABC):
     title: ClassVar[str]
     base_url: ClassVar[str]
     auth: ClassVar[Auth]
+    grants: ClassVar[tuple[Grant, ...]] = ()
     limits: ClassVar[tuple[RateLimit, ...]]
+    concurrency: ClassVar[tuple[ConcurrencyLimit, ...]] = ()
     resources: ClassVar[tuple[Resource, ...]]
     error_rules: ClassVar[tuple[ErrorRule, ...]] = ()
     docs_url: ClassVar[str] = ""
@@ -52,6 +55,12 @@ class Connector(ABC):
     @classmethod
     def remaining(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
         """Return limit name -> calls left, where the platform's headers tell."""
+        del headers
+        return {}
+
+    @classmethod
+    def sizes(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
+        """Return limit name -> how large it is for this account, where the headers tell."""
         del headers
         return {}
 

@@ -14,8 +14,10 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
+from msgspec import structs
 from yarl import URL
 
+from dovetail.connector_sdk.access import Access, FixedAccess
 from dovetail.connector_sdk.auth import Auth, Credentials
 from dovetail.connector_sdk.failure import Call
 from dovetail.connector_sdk.limits import Budget
@@ -26,6 +28,7 @@ from dovetail.core.clock import Clock
 from dovetail.core.telemetry import span
 from dovetail.core.transport import HttpRequest, HttpResponse, Transport, TransportError
 from dovetail.errors import (
+    AuthenticationError,
     ConnectorError,
     MalformedResponseError,
     MissingCredentialError,
@@ -138,7 +141,7 @@ class Api:
         title: The platform's own spelling of it, for messages.
         base_url: What paths are appended to; nothing outside its origin is ever called.
         auth: How requests are authenticated.
-        credentials: Of the connection.
+        credentials: Of the connection, or what keeps them fresh.
         transport: Carries requests.
         budget: Of the connected account.
         clock: Time, also for the connector.
@@ -155,7 +158,7 @@ class Api:
         title: str,
         base_url: str,
         auth: Auth,
-        credentials: Credentials,
+        credentials: Credentials | Access,
         transport: Transport,
         budget: Budget,
         clock: Clock,
@@ -167,16 +170,23 @@ class Api:
         self.platform = platform
         self.title = title
         self.base_url = base_url.rstrip("/")
-        self.credentials = credentials
         self.clock = clock
         self.settings = settings
         self.calls: Counter[str] = Counter()
         self._auth = auth
+        self._access = (
+            FixedAccess(credentials) if isinstance(credentials, Credentials) else credentials
+        )
         self._transport = transport
         self._budget = budget
         self._error_rules = tuple(error_rules)
         self._explain = explain or plain_detail
         self._on_call = on_call
+
+    @property
+    def credentials(self) -> Credentials:
+        """The connection's credentials as they were last known."""
+        return self._access.credentials
 
     async def request(  # noqa: PLR0913 - one door, and each argument is a fact of HTTP
         self,
@@ -196,6 +206,9 @@ class Api:
         """
         Send one request and return its answer.
 
+        What is refused for its credentials was not done; where they can be renewed, they are, and
+        the request is sent once more.
+
         Args:
             method: ``GET`` and so on.
             path: Begins with a slash, or is an absolute URL of the platform's own origin.
@@ -211,13 +224,14 @@ class Api:
 
         Raises:
             MissingCredentialError: The connection lacks what the authentication needs.
+            AuthenticationError: The credentials are refused, renewed or not.
             TransientError: Nothing was applied, or repeating is harmless.
             OutcomeUnknownError: The answer to an unrepeatable call was lost.
             PermanentError: The platform refused.
         """
-        url = self._url(path)
-        path = urlsplit(url).path if "://" in path else path.partition("?")[0]
-        call = Call(self.platform, self.title, operation, method, path, repeatable)
+        self._url(path)  # what cannot be called is refused before anything else
+        plain = urlsplit(path).path if "://" in path else path.partition("?")[0]
+        call = Call(self.platform, self.title, operation, method, plain, repeatable)
         sent_headers = {"Accept": _JSON}
         if json is not None:
             body = json_codec.encode(json)
@@ -225,23 +239,60 @@ class Api:
         sent_headers |= headers or {}
         if query:
             encoded = urlencode(query, doseq=True, quote_via=quote)
-            url += ("&" if "?" in url else "?") + encoded
-        if authenticated:
-            self._require_credentials()
-        await self._budget.acquire(path)
-        if authenticated:
-            sent_headers |= await self._auth.headers(self.credentials)
-        response = await self._send(
-            call, HttpRequest(method=method, url=url, headers=sent_headers, body=body or b"")
+            path += ("&" if "?" in path else "?") + encoded
+        request = HttpRequest(method=method, url=path, headers=sent_headers, body=body or b"")
+        response = await (
+            self._authenticated(call, request, ok)
+            if authenticated
+            else self._answered(call, request, ok)
         )
-        if response.status not in ok:
-            await self._refuse(call, response)
         if sent_headers["Accept"].startswith(_JSON):
             self._check(call, response, expects)
         return response
 
-    def _require_credentials(self) -> None:
-        missing = [name for name in self._auth.required if not self.credentials.get(name)]
+    async def _authenticated(
+        self, call: Call, request: HttpRequest, ok: Container[int]
+    ) -> ApiResponse:
+        refused: Credentials | None = None
+        while True:
+            used = await self._access.current()
+            self._require_credentials(used)
+            if used.get("grant") and used.get("instance_url"):
+                # Where a token was given for; it may move with the next token.
+                self.base_url = used["instance_url"].rstrip("/")
+            try:
+                return await self._answered(call, request, ok, used)
+            except AuthenticationError as error:
+                if refused is None and await self._access.renew(used):
+                    refused = used
+                    continue
+                with suppress(StoreError):
+                    await self._access.give_up(error)
+                raise
+
+    async def _answered(
+        self,
+        call: Call,
+        request: HttpRequest,
+        ok: Container[int],
+        used: Credentials | None = None,
+    ) -> ApiResponse:
+        ticket = await self._budget.acquire(call.path)
+        try:
+            shown = await self._auth.headers(used) if used is not None else {}
+            headers = {**request.headers, **shown}
+            request = structs.replace(request, url=self._url(request.url), headers=headers)
+            response = await self._send(call, request)
+        finally:
+            if ticket:
+                with suppress(StoreError):
+                    await self._budget.release(ticket)
+        if response.status not in ok:
+            await self._refuse(call, response)
+        return response
+
+    def _require_credentials(self, found: Credentials) -> None:
+        missing = [name for name in self._auth.required if not found.get(name)]
         if missing:
             raise MissingCredentialError(
                 f"The connection to {self.title} has no {', '.join(missing)}. Give it with "
@@ -288,10 +339,11 @@ class Api:
                 self._on_call(call.path, status)
 
     async def _refuse(self, call: Call, response: ApiResponse) -> None:
-        error = call.refused(response, self._explain(response), self._error_rules)
+        detail = self._explain(response)
+        error = call.refused(response, detail, self._error_rules)
         if isinstance(error, RateLimitedError):
             with suppress(StoreError):
-                await self._budget.pause(error.retry_after_s)
+                await self._budget.pause(error.retry_after_s, path=call.path, limit=detail.limit)
         raise self._redacted(error)
 
     def _check(self, call: Call, response: ApiResponse, expects: Sequence[str]) -> None:
@@ -303,15 +355,8 @@ class Api:
             raise self._redacted(call.malformed(response, f"without {', '.join(missing)}"))
 
     def _redacted(self, error: ConnectorError) -> ConnectorError:
-        facts = {name: self._redact(value) for name, value in error.facts.items()}
+        facts = {name: self.credentials.redact_any(value) for name, value in error.facts.items()}
         return type(error)(self.credentials.redact(error.message), **facts)
-
-    def _redact(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.credentials.redact(value)
-        if isinstance(value, dict):
-            return {name: self._redact(item) for name, item in value.items()}
-        return value
 
     def _url(self, path: str) -> str:
         if path.startswith("/") and not path.startswith("//"):

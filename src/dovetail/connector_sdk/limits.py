@@ -1,9 +1,8 @@
 """
-Rate limits: a sliding window that is never exceeded, and a budget per account kept in a store.
+The budget of an account: kept in a store, shared by every worker, asked before every call.
 
-A window is cut into `_PARTS` equal parts. Any stretch of time as long as the window touches at
-most one part more than that, so holding the calls of `_PARTS + 1` neighbouring parts at the limit
-holds every such stretch; the price is one part in twenty-one of the quota.
+Several limits at once (per second, per ten seconds, per day, calls on their way) are those that a
+connector declares; `quota` has the arithmetic of an account, `window` that of one limit.
 """
 
 from __future__ import annotations
@@ -15,113 +14,46 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from dovetail.connector_sdk.spec import RateLimit
+from dovetail.connector_sdk.lane import Lane, current_lane
+from dovetail.connector_sdk.quota import AccountState
+from dovetail.connector_sdk.spec import ConcurrencyLimit, RateLimit
+from dovetail.connector_sdk.window import correct, forget, pause_left
 from dovetail.core import json
 from dovetail.core.clock import Clock
 from dovetail.errors import RateLimitedError
 
 T = TypeVar("T")
 
-_PARTS = 20
-# Waking a moment late costs nothing; waking early by a rounding error would spin.
-_SHORTEST_WAIT_S = 0.001
-_PAUSE_WITHOUT_ADVICE_S = 1.0
 # Longer than any short window's wait; beyond it the caller gives its place to others.
 _LONGEST_WAIT_S = 60.0
-
-
-class WindowState(msgspec.Struct):
-    """The calls of one window by the number of its part, oldest first; plain JSON in a store."""
-
-    parts: list[tuple[int, int]] = []
-    paused_until: float = 0.0
-
-    def used(self) -> int:
-        """Return the calls that count now, as of the last `take`."""
-        return sum(count for _, count in self.parts)
-
-
-def take(state: WindowState, limit: int, per_s: float, now: float, n: int = 1) -> float:
-    """
-    Take *n* calls from the window, or return how many seconds to wait before asking again.
-
-    Args:
-        state: Changed in place when the calls were taken (0 is returned).
-        limit: Calls in any stretch of *per_s* seconds.
-        per_s: Length of the window.
-        now: Seconds since 1970, of a clock that every user of the state shares.
-        n: Calls to take together, at most *limit*.
-
-    Raises:
-        ValueError: *n* can never fit.
-    """
-    wait = delay(state, limit, per_s, now, n)
-    if wait == 0:
-        _add(state, per_s, now, n)
-    return wait
-
-
-def delay(state: WindowState, limit: int, per_s: float, now: float, n: int = 1) -> float:
-    """Return what `take` would, without taking; old parts of *state* are forgotten."""
-    if n > limit:
-        raise ValueError(f"{n} calls never fit a limit of {limit}")
-    part_s = per_s / _PARTS
-    _forget(state, _part(now, per_s))
-    wait = state.paused_until - now
-    surplus = state.used() + n - limit
-    for part, count in state.parts:
-        if surplus <= 0:
-            break
-        surplus -= count
-        wait = max(wait, (part + _PARTS + 1) * part_s - now, _SHORTEST_WAIT_S)
-    return max(wait, _SHORTEST_WAIT_S) if wait > 0 else 0.0
-
-
-def correct(state: WindowState, remaining: int, limit: int, per_s: float, now: float) -> None:
-    """
-    Count calls that others made, from what the platform says remains.
-
-    Only downwards: the platform has not seen those of our calls that are still on their way.
-    """
-    _forget(state, _part(now, per_s))
-    unseen = limit - remaining - state.used()
-    if unseen > 0:
-        _add(state, per_s, now, unseen)
-
-
-def _part(now: float, per_s: float) -> int:
-    return int(now // (per_s / _PARTS))
-
-
-def _forget(state: WindowState, current: int) -> None:
-    kept = [(part, count) for part, count in state.parts if part >= current - _PARTS]
-    # A clock that was set back by more than a window must not stop the account until it has
-    # caught up: what it left in the future counts as now.
-    state.parts = [(part if part <= current + _PARTS else current, count) for part, count in kept]
-
-
-def _add(state: WindowState, per_s: float, now: float, n: int) -> None:
-    current = _part(now, per_s)
-    if state.parts and state.parts[-1][0] >= current:
-        part, count = state.parts[-1]
-        state.parts[-1] = (part, count + n)
-    else:
-        state.parts.append((current, n))
 
 
 class Budget(Protocol):
     """The quota of one account, asked before every call and told what the platform answered."""
 
-    async def acquire(self, path: str) -> None:
-        """Wait until a call of *path* may leave, and count it."""
+    async def acquire(self, path: str) -> str:
+        """Wait until a call of *path* may leave, and count it; return its ticket, if it has one."""
+        ...
+
+    async def release(self, ticket: str) -> None:
+        """Note that the call of a ticket came to its end."""
         ...
 
     async def observe(self, path: str, status: int, headers: Mapping[str, str]) -> None:
         """Learn from an answer how much is left."""
         ...
 
-    async def pause(self, seconds: float | None) -> None:
-        """Let no call leave for so long (None: the platform did not say how long)."""
+    async def pause(
+        self, seconds: float | None, *, path: str = "*", limit: str | None = None
+    ) -> None:
+        """
+        Let no call leave that the platform would refuse.
+
+        Args:
+            seconds: For how long; None: it did not say.
+            path: Of the call that was refused.
+            limit: The name of the limit that was reached, where that is known.
+        """
         ...
 
 
@@ -151,38 +83,21 @@ class MemoryBudgetStore:
         return result
 
 
-class _AccountState(msgspec.Struct):
-    windows: dict[str, WindowState] = {}
-    paused_until: float = 0.0
-    paused_at: float = 0.0
-
-    def pause(self, now: float, seconds: float) -> None:
-        if seconds > self.pause_left(now):
-            self.paused_at, self.paused_until = now, now + seconds
-
-    def pause_left(self, now: float) -> float:
-        if now < self.paused_at:
-            # The clock was set back: the pause is as long as it was, not until that hour returns.
-            self.paused_at, self.paused_until = now, now + self.paused_until - self.paused_at
-        return self.paused_until - now
-
-    def window(self, limit: RateLimit) -> WindowState:
-        return self.windows.setdefault(limit.name, WindowState())
-
-
 class StoredBudget:
     """
     A budget in a store: calls leave when every limit that matches their path has room.
 
-    Calls that wait for the same limits leave in the order in which they came.
+    Calls of one lane that wait for the same limits leave in the order in which they came.
 
     Args:
         store: Where the state lives.
         account: Key of the state: one per platform and account.
         limits: What the connector declares.
         clock: Waits, and dates the calls.
-        settings: Of the connection; `RateLimit.setting` names the one that overrides a limit.
+        concurrency: What the connector declares of calls at the same time.
+        settings: Of the connection; a limit's `setting` names the one that overrides it.
         remaining_header: Reads limit name -> calls left from an answer's headers.
+        size_header: Reads limit name -> calls in all.
     """
 
     def __init__(
@@ -192,19 +107,23 @@ class StoredBudget:
         account: str,
         limits: Sequence[RateLimit],
         clock: Clock,
+        concurrency: Sequence[ConcurrencyLimit] = (),
         settings: Mapping[str, Any] = {},
         remaining_header: Callable[[Mapping[str, str]], Mapping[str, int]] | None = None,
+        size_header: Callable[[Mapping[str, str]], Mapping[str, int]] | None = None,
     ) -> None:
         self._store = store
         self._account = account
         self._limits = tuple(limits)
-        self._sizes = {limit.name: _size(limit, settings) for limit in limits}
+        self._concurrency = tuple(concurrency)
+        self._settings = settings
         self._clock = clock
         self._remaining_header = remaining_header
-        self._queues: dict[tuple[str, ...], asyncio.Lock] = {}
-        self._left: dict[str, int] = {}
+        self._size_header = size_header
+        self._queues: dict[tuple[Lane, tuple[str, ...]], asyncio.Lock] = {}
+        self._known: dict[str, _Known] = {}
 
-    async def acquire(self, path: str) -> None:
+    async def acquire(self, path: str) -> str:
         """
         Wait until every limit of *path* has room, and take one call from each.
 
@@ -213,11 +132,19 @@ class StoredBudget:
                 is used up); come back after `retry_after_s`.
         """
         limits = [limit for limit in self._limits if fnmatchcase(path, limit.path)]
-        # One queue per set of limits: a search that waits for its slow limit must not hold up
-        # calls that the limit does not concern.
-        queue = self._queues.setdefault(tuple(limit.name for limit in limits), asyncio.Lock())
+        places = [limit for limit in self._concurrency if fnmatchcase(path, limit.path)]
+        lane = current_lane()
+        # One queue per lane and set of limits: a search that waits for its slow limit must not
+        # hold up calls that the limit does not concern, nor a first sync what a person did.
+        names = (*(limit.name for limit in limits), *(place.name for place in places))
+        queue = self._queues.setdefault((lane, names), asyncio.Lock())
         async with queue:
-            while (wait := await self._update(lambda state: self._take(state, limits))) > 0:
+            while True:
+                wait, ticket = await self._update(
+                    lambda state: self._take(state, lane, limits, places)
+                )
+                if wait <= 0:
+                    return ticket
                 if wait > _LONGEST_WAIT_S:
                     raise RateLimitedError(
                         f"The quota of {self._account} is used up for {wait:,.0f} s. The work "
@@ -226,50 +153,94 @@ class StoredBudget:
                     )
                 await self._clock.sleep(wait)
 
+    async def release(self, ticket: str) -> None:
+        """Free the places that a call took."""
+        if ticket:
+            await self._update(lambda state: state.give_back(ticket))
+
     async def observe(self, path: str, status: int, headers: Mapping[str, str]) -> None:
-        """Count what others used of the same account, where the platform's headers tell."""
+        """Take over what the platform's headers say is left, and how large its limits are."""
         del path, status
-        if self._remaining_header is None:
-            return
-        told = self._remaining_header(headers)
-        lower = {
-            limit: told[limit.name]
-            for limit in self._limits
-            if limit.name in told
-            and told[limit.name] < self._left.get(limit.name, self._sizes[limit.name])
-        }
-        if lower:
-            await self._update(lambda state: self._correct(state, lower))
+        left = self._remaining_header(headers) if self._remaining_header else {}
+        sizes = self._size_header(headers) if self._size_header else {}
+        news = [limit for limit in self._limits if self._is_news(limit, left, sizes)]
+        if news:
+            await self._update(lambda state: self._correct(state, news, left, sizes))
 
-    async def pause(self, seconds: float | None) -> None:
-        """Let no call of the account leave before then; a longer pause stays."""
-        length = _PAUSE_WITHOUT_ADVICE_S if seconds is None else seconds
-        await self._update(lambda state: state.pause(self._now(), length))
+    async def pause(
+        self, seconds: float | None, *, path: str = "*", limit: str | None = None
+    ) -> None:
+        """
+        Let no call leave before then that counts against the limit; a longer pause stays.
 
-    def _take(self, state: _AccountState, limits: Sequence[RateLimit]) -> float:
+        Of a call with limits of its own (searches), those are paused and the rest goes on.
+        """
+        paused = [one for one in self._limits if one.name == limit]
+        if not paused:
+            own = (one for one in self._limits if one.path != "*")
+            paused = [one for one in own if fnmatchcase(path, one.path)]
+        await self._update(lambda state: state.pause(self._now(), seconds, paused))
+
+    def _take(
+        self,
+        state: AccountState,
+        lane: Lane,
+        limits: Sequence[RateLimit],
+        places: Sequence[ConcurrencyLimit],
+    ) -> tuple[float, str]:
         now = self._now()
-        waits = [
-            delay(state.window(limit), self._sizes[limit.name], limit.per_s, now)
-            for limit in limits
-        ]
-        wait = max([state.pause_left(now), *waits])
+        held = {limit: _size(limit, self._settings, state) for limit in places}
+        wait = state.hold(held, now)
         if wait > 0:
-            return max(wait, _SHORTEST_WAIT_S)
-        for limit in limits:
-            window = state.window(limit)
-            take(window, self._sizes[limit.name], limit.per_s, now)
-            self._left[limit.name] = self._sizes[limit.name] - window.used()
-        return 0.0
+            return wait, ""
+        sized = [(limit, _size(limit, self._settings, state)) for limit in limits]
+        wait = state.take(lane, sized, now)
+        if wait > 0:
+            return wait, ""
+        for limit, size in sized:
+            self._know(state, limit, size)
+        return 0.0, state.new_ticket(held, now)
 
-    def _correct(self, state: _AccountState, told: Mapping[RateLimit, int]) -> None:
+    def _is_news(self, limit: RateLimit, left: Mapping[str, int], sizes: Mapping[str, int]) -> bool:
+        """Tell whether the state must change: an answer a call would be a write a call."""
+        known = self._known.get(limit.name)
+        told = sizes.get(limit.name)
+        if told is not None and told > 0 and (known is None or told != known.told_size):
+            return True
+        remaining = left.get(limit.name)
+        if remaining is None:
+            return False
+        if known is None:
+            return remaining < limit.limit
+        return remaining < known.left or (known.others > 0 and remaining > known.left)
+
+    def _correct(
+        self,
+        state: AccountState,
+        news: Sequence[RateLimit],
+        left: Mapping[str, int],
+        sizes: Mapping[str, int],
+    ) -> None:
         now = self._now()
-        for limit, remaining in told.items():
-            size = self._sizes[limit.name]
-            correct(state.window(limit), remaining, size, limit.per_s, now)
+        for limit in news:
+            told = sizes.get(limit.name)
+            if told is not None and told > 0:
+                state.sizes[limit.name] = told
+            size = _size(limit, self._settings, state)
+            remaining = left.get(limit.name)
+            if remaining is not None:
+                # Counted from the platform's own size: a smaller setting leaves less of it.
+                correct(state.window(limit), remaining, told or size, limit.per_s, now)
+            self._know(state, limit, size)
 
-    async def _update(self, change: Callable[[_AccountState], T]) -> T:
+    def _know(self, state: AccountState, limit: RateLimit, size: int) -> None:
+        window, told = state.window(limit), state.sizes.get(limit.name)
+        used = window.used()
+        self._known[limit.name] = _Known((told or size) - used, window.used_by_others(), told)
+
+    async def _update(self, change: Callable[[AccountState], T]) -> T:
         def on_plain(plain: dict[str, Any] | None) -> tuple[dict[str, Any], T]:
-            state = msgspec.convert(plain or {}, _AccountState)
+            state = msgspec.convert(plain or {}, AccountState)
             result = change(state)
             return msgspec.to_builtins(state), result
 
@@ -279,6 +250,48 @@ class StoredBudget:
         return self._clock.now().timestamp()
 
 
-def _size(limit: RateLimit, settings: Mapping[str, Any]) -> int:
+class _Known(msgspec.Struct, frozen=True):
+    """What this worker last saw of a limit: enough to tell whether an answer is news."""
+
+    left: int
+    others: int
+    told_size: int | None
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """One limit as it stands: calls in its window, how many are left, and for how long none may."""
+
+    limit: str
+    size: int
+    left: int
+    paused_s: float
+
+
+def read_allowances(
+    plain: dict[str, Any],
+    limits: Sequence[RateLimit],
+    settings: Mapping[str, Any],
+    now: float,
+) -> list[Allowance]:
+    """Return what is left of each limit, from the stored state of an account's budget."""
+    state = msgspec.convert(plain, AccountState)
+    paused_s = max(pause_left(state, now), 0.0)
+    found: list[Allowance] = []
+    for limit in limits:
+        window = state.window(limit)
+        forget(window, limit.per_s, now)
+        size = _size(limit, settings, state)
+        paused = max(paused_s, pause_left(window, now))
+        found.append(Allowance(limit.name, size, max(size - window.used(), 0), paused))
+    return found
+
+
+def _size(
+    limit: RateLimit | ConcurrencyLimit, settings: Mapping[str, Any], state: AccountState
+) -> int:
+    told = state.sizes.get(limit.name)
     found = settings.get(limit.setting) if limit.setting else None
-    return max(int(found), 1) if found is not None else limit.limit
+    if found is None:
+        return max(told or limit.limit, 1)
+    # Whoever set it may share the account with others: the platform can only make it less.
+    return max(min(int(found), told or int(found)), 1)

@@ -45,6 +45,7 @@ class ErrorDetail:
         existing_id: The record that a create ran into.
         request_id: What the platform's support asks for.
         retry_after_s: Seconds to wait, where the body tells them.
+        limit: The name of the rate limit that was reached, where it is told: others go on.
     """
 
     message: str
@@ -53,6 +54,7 @@ class ErrorDetail:
     existing_id: str | None = None
     request_id: str | None = None
     retry_after_s: float | None = None
+    limit: str | None = None
 
 
 def plain_detail(response: ApiResponse) -> ErrorDetail:

@@ -52,6 +52,22 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class ConcurrencyLimit:
+    """
+    At most `limit` calls on their way at the same time, per connected account.
+
+    `path` and `setting` are as in `RateLimit`. A call whose end nobody told (its worker died)
+    counts for `hold_s` at most.
+    """
+
+    name: str
+    limit: int
+    path: str = "*"
+    setting: str | None = None
+    hold_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorRule:
     """Turns an HTTP answer into an error: the first rule that matches wins, before the defaults."""
 

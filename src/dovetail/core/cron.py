@@ -67,8 +67,8 @@ class Cron:
     """
     A five-field cron expression, read in a time zone.
 
-    When clocks go forward, a tick in the skipped hour fires as the hour ends. When they go back,
-    a fixed hour fires once; ``*`` as the hour goes on through both.
+    When clocks go forward, a tick in the skipped hour fires once, as the hour ends. When they go
+    back, a fixed hour fires once, the first time; ``*`` as the hour goes on through both.
 
     Raises:
         ConfigError: The expression or the time zone is wrong.
@@ -120,6 +120,28 @@ def every(when: str | timedelta, *, timezone: str | None = None) -> Cron | Inter
             "Leave the time zone out, or write a cron expression."
         )
     return Interval(length)
+
+
+def ticks_until(timetable: Timetable, first: datetime, last: datetime, most: int) -> list[datetime]:
+    """
+    Return the ticks from *first* (one itself) to *last*, at most the latest *most* of them.
+
+    What it costs depends on *most*, not on how long ago *first* was.
+    """
+    span = timedelta(minutes=1)
+    while True:
+        # Looking back twice as far each time finds the last ticks without walking through years.
+        begin = last - span
+        if begin <= first:
+            found, tick = [first], timetable.next_after(first)
+        else:
+            found, tick = [], timetable.next_after(begin)
+        while tick <= last:
+            found.append(tick)
+            tick = timetable.next_after(tick)
+        if len(found) >= most or begin <= first:
+            return found[-most:]
+        span *= 2
 
 
 def _looks_like_cron(text: str) -> bool:

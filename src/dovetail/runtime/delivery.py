@@ -16,7 +16,8 @@ class Delivery(msgspec.Struct, kw_only=True):
     `attempt` counts the failed tries so far; `due_at` is when it may run (microseconds). `fresh`
     means that it was made by this process and has never been tried, so no step can be recorded
     for it yet. `history` holds the last failures, oldest first. `outcome` is set by a runner that
-    left it neither done nor failed, for whoever watches.
+    left it neither done nor failed, for whoever watches. `starts` counts the runs in a row that
+    ended with the death of the process.
     """
 
     id: int
@@ -27,6 +28,7 @@ class Delivery(msgspec.Struct, kw_only=True):
     fresh: bool = False
     history: list[dict[str, Any]] = []
     outcome: str = ""
+    starts: int = 0
 
     @property
     def lane(self) -> tuple[str, str, str]:

@@ -1,7 +1,7 @@
 """
 The dispatcher: from committed deliveries to runs.
 
-    bus -> lanes (one per handler, tenant, key) -> ready groups -> runs -> settled
+    bus -> lanes (one per handler, tenant, key) -> gates -> turns -> runs -> settled
     sweep: open deliveries that the bus did not carry        clock: delays and retries that are due
 
 Everything it holds is bounded and can be lost: the store knows what is open.
@@ -11,34 +11,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
 
-import sqlalchemy as sa
 import structlog
 
-from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.errors import InternalError, StoreError
 from dovetail.runtime.bus.port import Bus
 from dovetail.runtime.delivery import Delivery
+from dovetail.runtime.gather import skip
 from dovetail.runtime.handler import HandlerSpec, Subscriptions
-from dovetail.runtime.lane import Lane, LaneKey, ReadyGroup
-from dovetail.runtime.log import event_of
+from dovetail.runtime.lane import IDLE, READY, RUNNING, WAITING, Lane, LaneKey, ReadyGroup
+from dovetail.runtime.patience import Patience
 from dovetail.runtime.run import Runner
-from dovetail.runtime.store.port import Store, Tx
-from dovetail.runtime.store.schema import OPEN, SCHEDULED, deliveries, events, sequences
+from dovetail.runtime.store.port import Store
+from dovetail.runtime.suspect import Suspects, too_many_deaths
+from dovetail.runtime.sweep import Sweep
+from dovetail.runtime.throttle import load_windows, save_window
+from dovetail.runtime.turn import HandlerQueue, Places, Turns
 from dovetail.runtime.watch import RunWatch
-
-T = TypeVar("T")
 
 log = structlog.get_logger("dovetail.dispatcher")
 
 _RECEIVE = 500
-# How often to look for what other processes wrote; where there are none, only to be safe.
-_LOOK_EVERY_S = 1.0
-_LOOK_ALONE_S = 3600.0
 
 
 class Dispatcher:
@@ -51,6 +46,7 @@ class Dispatcher:
         subscriptions: The handlers of this process.
         runner: Runs one delivery or batch and keeps its books.
         watch: Counts and tells of runs.
+        patience: What knows whether the store refuses.
         clock: Time.
         concurrency: Runs at the same time, over all handlers.
     """
@@ -63,32 +59,34 @@ class Dispatcher:
         subscriptions: Subscriptions,
         runner: Runner,
         watch: RunWatch,
+        patience: Patience,
         clock: Clock,
         concurrency: int = 128,
     ) -> None:
         self._store = store
         self._bus = bus
-        self._subscriptions = subscriptions
         self._runner = runner
         self._watch = watch
+        self._patience = patience
         self._clock = clock
-        self._concurrency = concurrency
+        self._queues = {name: HandlerQueue(spec) for name, spec in subscriptions.by_name.items()}
+        self._turns = Turns()
+        self._places = Places(concurrency)
+        self._suspects = Suspects(store, clock)
+        self._sweep = Sweep(store=store, bus=bus, patience=patience, clock=clock)
         self._lanes: dict[LaneKey, Lane] = {}
-        self._groups: dict[tuple[str, str], ReadyGroup] = {}
-        self._ready: dict[tuple[str, str], ReadyGroup] = {}
         self._runs: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._timers: set[asyncio.TimerHandle] = set()
         self._stopping = False
-        self._scheduled = asyncio.Event()
-        self._look_every_s = _LOOK_EVERY_S if store.is_shared else _LOOK_ALONE_S
+        patience.on_accepted = self._pump
 
     def start(self) -> None:
         """Begin receiving, sweeping and watching the clock."""
         for name, loop in (
             ("receive", self._receive),
-            ("sweep", self._sweep_loop),
-            ("due", self._due_loop),
+            ("sweep", self._sweep.keep_up),
+            ("due", self._sweep.wake_due),
         ):
             self._loops.append(asyncio.create_task(loop(), name=f"dispatcher-{name}"))
 
@@ -110,6 +108,11 @@ class Dispatcher:
             for run in unfinished:
                 run.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
+        try:
+            await self._suspects.end()
+        except StoreError as error:
+            # What is open looks suspect to the next process, which costs it a write for each.
+            self._patience.refused(error)
         return len(unfinished)
 
     @property
@@ -122,7 +125,22 @@ class Dispatcher:
         """How many runs are going on."""
         return len(self._runs)
 
+    def look_at_schedule(self) -> None:
+        """Note that a delivery was scheduled for later."""
+        self._sweep.look_at_schedule()
+
+    async def _begin(self) -> None:
+        await self._suspects.begin()
+        throttled = {
+            name: queue.gates
+            for name, queue in self._queues.items()
+            if queue.gates is not None and queue.spec.flow.throttle is not None
+        }
+        if throttled:
+            await load_windows(self._store, throttled, self._clock)
+
     async def _receive(self) -> None:
+        await self._patience.insist(self._begin)
         while True:
             received = await self._bus.receive(_RECEIVE)
             if not received:
@@ -132,40 +150,92 @@ class Dispatcher:
             self._pump()
 
     def _enqueue(self, delivery: Delivery) -> None:
-        spec = self._subscriptions.by_name.get(delivery.handler)
-        if spec is None:
-            self._spawn(self._park_orphan(delivery))
+        queue = self._queues.get(delivery.handler)
+        if queue is None:
+            self._spawn(self._park(delivery, _orphan(delivery)))
             return
-        lane = self._lanes.get(delivery.lane)
+        key = delivery.lane
+        if queue.lane_key is not None or queue.gates is not None:
+            try:
+                key = (key[0], key[1], queue.spec.flow.check_keys(delivery.event))
+            except Exception as error:
+                self._spawn(self._park(delivery, error))
+                return
+        lane = self._lanes.get(key)
         if lane is None:
-            group = spec.batch.group(delivery.event) if spec.batch is not None else ""
-            lane = self._lanes[delivery.lane] = Lane(delivery.lane, spec, group)
-        lane.waiting.append(delivery)
-        if len(lane.waiting) == 1 and not lane.running:
-            self._make_ready(lane)
-
-    def _make_ready(self, lane: Lane) -> None:
-        wait_s = lane.waiting[0].wait_s(to_micros(self._clock.now()))
-        if wait_s > 0:
-            self._later(wait_s, lambda: self._due_lane(lane))
+            batch = queue.spec.batch
+            group = batch.group(delivery.event) if batch is not None else ""
+            lane = self._lanes[key] = Lane(key, queue.spec, group)
+        elif queue.skips:
+            self._spawn(self._skip(delivery))
             return
-        self._add_to_group(lane)
+        if queue.gathers:
+            lane.add(delivery, to_micros(self._clock.now()), self._clock.monotonic())
+        else:
+            lane.waiting.append(delivery)
+        if lane.state == IDLE:
+            self._make_ready(queue, lane)
+        elif queue.gathers and lane.state == WAITING:
+            self._hurry(queue, lane)
 
-    def _add_to_group(self, lane: Lane) -> None:
-        key = (lane.spec.name, lane.group)
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = ReadyGroup(lane.spec)
-        group.add(lane, self._clock.monotonic())
-        self._ready[key] = group
+    def _make_ready(self, queue: HandlerQueue, lane: Lane) -> None:
+        if not lane.waiting[0].fresh or queue.gathers:
+            wait_s = lane.wait_s(to_micros(self._clock.now()), self._clock.monotonic())
+            if wait_s > 0:
+                lane.state = WAITING
+                lane.timer = self._later(wait_s, partial(self._due_lane, queue, lane))
+                return
+        lane.state = READY
+        if lane.waiting[0].starts and self._suspects.hold(lane):
+            return
+        self._add(queue, lane)
 
-    def _due_lane(self, lane: Lane) -> None:
-        # Waited out, whatever the wall clock shows by now.
-        if not lane.running and lane.waiting:
-            self._add_to_group(lane)
-            self._pump()
+    def _hurry(self, queue: HandlerQueue, lane: Lane) -> None:
+        """Let a lane that gathers run as soon as it has enough."""
+        batch, head = queue.spec.flow.batch, lane.waiting[0]
+        if batch is None or head.attempt or len(lane.waiting) < batch.size:
+            return
+        if lane.timer is not None:
+            lane.timer.cancel()
+            self._timers.discard(lane.timer)
+            lane.timer = None
+        self._make_ready(queue, lane)
 
-    def _later(self, wait_s: float, call: Callable[[], None]) -> None:
+    def _due_lane(self, queue: HandlerQueue, lane: Lane) -> None:
+        lane.timer = None
+        if lane.state != WAITING:
+            return
+        if queue.spec.flow.debounce is not None and not lane.waiting[0].attempt:
+            # More may have come while it was waited for quiet.
+            self._make_ready(queue, lane)
+        else:
+            # Waited out, whatever the wall clock shows by now.
+            lane.state = READY
+            if not (lane.waiting[0].starts and self._suspects.hold(lane)):
+                self._add(queue, lane)
+        self._pump()
+
+    def _add(self, queue: HandlerQueue, lane: Lane) -> None:
+        group = queue.add(lane, self._clock.monotonic())
+        self._queue_group(queue, group)
+
+    def _queue_group(self, queue: HandlerQueue, group: ReadyGroup) -> None:
+        if queue.spec.batch is not None and queue.spec.batch.linger_s:
+            linger = group.linger_left(self._clock.monotonic())
+            if linger > 0:
+                if not group.lingers:
+                    group.lingers = True
+                    self._later(linger, partial(self._lingered, queue, group))
+                return
+        queue.queue(group)
+        self._turns.add(queue)
+
+    def _lingered(self, queue: HandlerQueue, group: ReadyGroup) -> None:
+        group.lingers = False
+        self._queue_group(queue, group)
+        self._pump()
+
+    def _later(self, wait_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
         handle: asyncio.TimerHandle
 
         def fire() -> None:
@@ -174,31 +244,63 @@ class Dispatcher:
 
         handle = asyncio.get_running_loop().call_later(wait_s, fire)
         self._timers.add(handle)
+        return handle
 
     def _pump(self) -> None:
-        """Start what can start: ready groups in turn, so that none waits for another's backlog."""
-        progress = True
-        while progress and not self._stopping and len(self._runs) < self._concurrency:
-            progress = False
-            for key, group in list(self._ready.items()):
-                if not group.lanes:
-                    del self._ready[key]
-                    continue
-                if group.running >= group.limit or len(self._runs) >= self._concurrency:
-                    continue
-                linger = group.linger_left(self._clock.monotonic())
-                if linger > 0:
-                    self._later(linger, self._pump)
-                    continue
-                self._start(group)
-                progress = True
+        """Start what can start: handlers in turn, so that none waits for another's backlog."""
+        if self._stopping or self._patience.is_refused:
+            return
+        crowded: list[HandlerQueue] = []
+        while (queue := self._turns.next()) is not None:
+            found = None
+            if self._places.are_free(queue):
+                found = queue.next(self._places.tenant_check(queue))
+            if found is None:
+                # No place for it: it keeps its turn for when one is free.
+                crowded.append(queue)
+                continue
+            group, lanes = found
+            if queue.gates is None or self._enter(queue, lanes[0]):
+                self._start(queue, group, lanes)
+                queue.passed += 1.0 / queue.weight
+            self._turns.add(queue)
+        for queue in crowded:
+            self._turns.add(queue)
 
-    def _start(self, group: ReadyGroup) -> None:
-        lanes = group.next_lanes()
-        group.running += 1
+    def _enter(self, queue: HandlerQueue, lane: Lane) -> bool:
+        assert queue.gates is not None  # noqa: S101 - only asked where there are any
+        now = self._clock.monotonic()
+        entry = queue.gates.enter(lane, now)
+        if entry.instead is not None:
+            self._add(queue, entry.instead)
+        if entry.window is not None:
+            self._watch_window(queue, entry.window, now)
+        return entry.may_start
+
+    def _watch_window(self, queue: HandlerQueue, scope: str, now: float) -> None:
+        assert queue.gates is not None  # noqa: S101 - only asked where there are any
+        window = queue.gates.windows[scope]
+        wait_s = window.wait_s(now)
+        if window.held.count and wait_s > 0 and not window.is_timed:
+            window.is_timed = True
+            # A little later than exactly: a float that is rounded down would wake it too early.
+            self._later(wait_s + 0.000_1, partial(self._window_moved, queue, scope))
+
+    def _window_moved(self, queue: HandlerQueue, scope: str) -> None:
+        assert queue.gates is not None  # noqa: S101 - only asked where there are any
+        now = self._clock.monotonic()
+        queue.gates.windows[scope].is_timed = False
+        for lane in queue.gates.release(scope, now):
+            self._add(queue, lane)
+        self._watch_window(queue, scope, now)
+        self._pump()
+
+    def _start(self, queue: HandlerQueue, group: ReadyGroup, lanes: list[Lane]) -> None:
+        self._places.take(queue)
+        queue.began(group, lanes)
         for lane in lanes:
-            lane.running = True
-        self._spawn(self._serve(group, lanes))
+            lane.state = RUNNING
+        self._spawn(self._serve(queue, group, lanes))
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -206,179 +308,95 @@ class Dispatcher:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        # Only now is the place free: a run that pumped before its own end would still count.
+        # Only now is the run over: one that pumped before its own end would still count.
         self._runs.discard(task)
         self._pump()
 
-    async def _serve(self, group: ReadyGroup, lanes: list[Lane]) -> None:
+    async def _serve(self, queue: HandlerQueue, group: ReadyGroup, lanes: list[Lane]) -> None:
         taken = [lane.take() for lane in lanes]
         try:
-            kept = await self._run(group.spec, taken)
+            kept = await self._guarded_run(queue, lanes, taken)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             # The runner turns a handler's errors into outcomes; this is a fault of ours. The
             # deliveries stay open in the store; put them back so that they are tried again.
-            log.error("run_bookkeeping_failed", handler=group.spec.name, error=repr(error))  # noqa: TRY400
+            log.error("run_bookkeeping_failed", handler=queue.spec.name, error=repr(error))  # noqa: TRY400
             kept = taken
             await self._clock.sleep(1.0)
         finally:
-            group.running -= 1
+            self._places.give_back(queue)
+            queue.ended(group, lanes)
+            self._turns.add(queue)
         for lane, left in zip(lanes, kept, strict=True):
-            self._release(lane, left)
+            self._release(queue, lane, left)
         self._bus.settle(_finished(taken, kept))
+
+    async def _guarded_run(
+        self, queue: HandlerQueue, lanes: list[Lane], taken: list[list[Delivery]]
+    ) -> list[list[Delivery]]:
+        if lanes[0].window is not None and queue.gates is not None:
+            await save_window(
+                self._store, queue.spec.name, queue.gates, lanes[0].window, self._clock
+            )
+        suspects = self._suspects.among(taken)
+        if not suspects:
+            return await self._run(queue.spec, taken)
+        parked = [(one, error) for one in suspects if (error := too_many_deaths(one)) is not None]
+        if parked:
+            gone = {delivery.id for delivery, _ in parked}
+            for delivery, error in parked:
+                await self._runner.park(delivery, error)
+            return [[one for one in lane if one.id not in gone] for lane in taken]
+        await self._suspects.note(suspects)
+        kept = await self._run(queue.spec, taken)
+        await self._suspects.clear(suspects)
+        return kept
 
     async def _run(self, spec: HandlerSpec, taken: list[list[Delivery]]) -> list[list[Delivery]]:
         with self._watch.serving(spec.name, taken) as serving:
-            if spec.batch is None:
-                serving.kept = [await self._runner.run_one(spec, taken[0])]
-            else:
+            if spec.batch is not None:
                 serving.kept = await self._runner.run_batch(spec, taken)
+            elif spec.flow.batch is not None:
+                serving.kept = [await self._runner.run_list(spec, taken[0])]
+            else:
+                serving.kept = [await self._runner.run_one(spec, taken[0])]
             return serving.kept
 
-    def _release(self, lane: Lane, left: list[Delivery]) -> None:
-        lane.running = False
-        lane.put_back(left)
+    def _release(self, queue: HandlerQueue, lane: Lane, left: list[Delivery]) -> None:
+        if lane.place is not None and queue.gates is not None:
+            held = queue.gates.leave(lane.place)
+            if held is not None:
+                self._add(queue, held)
+        lane.place = lane.window = None
+        next_alone = self._suspects.let_go(lane)
+        if next_alone is not None:
+            self._add(self._queues[next_alone.spec.name], next_alone)
+        lane.state = IDLE
+        if left:
+            lane.put_back(left, self._clock.monotonic())
         if lane.waiting:
-            self._make_ready(lane)
+            self._make_ready(queue, lane)
         else:
             self._lanes.pop(lane.key, None)
 
-    async def _park_orphan(self, delivery: Delivery) -> None:
-        await self._runner.park(
-            delivery,
-            InternalError(
-                f"No handler is called {delivery.handler!r} any more. Bring it back and run "
-                f"`dovetail dead replay {delivery.id}`, or discard the delivery.",
-                handler=delivery.handler,
-            ),
-        )
+    async def _park(self, delivery: Delivery, error: BaseException) -> None:
+        await self._runner.park(delivery, error)
         self._bus.settle([delivery])
 
-    async def _sweep_loop(self) -> None:
-        while True:
-            await self._guarded(self._sweep)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._look_every_s):
-                    await self._bus.wait_behind()
+    async def _skip(self, delivery: Delivery) -> None:
+        await skip(self._store, self._patience, delivery, self._clock)
+        self._bus.settle([delivery])
 
-    async def _sweep(self) -> None:
-        """Offer open deliveries that the bus has not taken (start, overflow, other processes)."""
-        while (room := self._bus.room) > 0:
-            position = self._bus.position
-            limit = min(room, 5_000)
-            up_to, found = await self._store.read(partial(_open_after, position, limit))
-            if up_to <= position:
-                break
-            last = found[-1].id if len(found) == limit else up_to
-            self._bus.offer(position + 1, last, found)
-            if len(found) < limit:
-                break
 
-    def look_at_schedule(self) -> None:
-        """Note that a delivery was scheduled for later."""
-        self._scheduled.set()
-
-    async def _due_loop(self) -> None:
-        while True:
-            self._scheduled.clear()
-            await self._guarded(self._wake_due)
-            wait_s = self._look_every_s
-            due_at = await self._insist(self._store.read, _next_due)
-            if due_at is not None:
-                wait_s = min(wait_s, (due_at - to_micros(self._clock.now())) / 1_000_000)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(wait_s, 0.001)):
-                    await self._scheduled.wait()
-
-    async def _wake_due(self) -> None:
-        now = to_micros(self._clock.now())
-        while self._bus.room > 0:
-            due = await self._store.read(lambda tx: _due(tx, now, 500))
-            if not due:
-                return
-            await self._store.write(partial(_open_scheduled, due, self._bus))
-            if len(due) < 500:
-                return
-
-    async def _insist(self, read: Callable[..., Awaitable[T]], query: Callable[[Tx], T]) -> T:
-        while True:
-            try:
-                return await read(query)
-            except StoreError as error:
-                log.warning("store_refused", error=error.message)
-                await self._clock.sleep(1.0)
-
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except StoreError as error:
-            log.warning("store_refused", error=error.message)
-            await self._clock.sleep(1.0)
+def _orphan(delivery: Delivery) -> InternalError:
+    return InternalError(
+        f"No handler is called {delivery.handler!r} any more. Bring it back and run "
+        f"`dovetail dead replay {delivery.id}`, or discard the delivery.",
+        handler=delivery.handler,
+    )
 
 
 def _finished(taken: list[list[Delivery]], kept: list[list[Delivery]]) -> list[Delivery]:
     left = {delivery.id for lane in kept for delivery in lane}
     return [delivery for lane in taken for delivery in lane if delivery.id not in left]
-
-
-_COLUMNS = (
-    deliveries.c.id.label("delivery_id"),
-    deliveries.c.handler,
-    deliveries.c.attempt,
-    deliveries.c.due_at,
-    deliveries.c.history,
-    *events.c,
-)
-_JOINED = sa.select(*_COLUMNS).join(events, events.c.seq == deliveries.c.event_seq)
-
-
-def _delivery(row: sa.Row[Any]) -> Delivery:
-    return Delivery(
-        id=row.delivery_id,
-        handler=row.handler,
-        event=event_of(row),
-        due_at=row.due_at,
-        attempt=row.attempt,
-        history=json.decode(row.history) if row.history else [],
-    )
-
-
-def _open_after(position: int, limit: int, tx: Tx) -> tuple[int, list[Delivery]]:
-    # The upper end first: whatever commits between the two reads is beyond it.
-    following = tx.scalar(sa.select(sequences.c.next).where(sequences.c.name == "deliveries"))
-    up_to = int(following or 1) - 1
-    rows = tx.rows(
-        _JOINED.where(
-            sa.text("deliveries.status = 0"),  # literal, so that the partial index serves it
-            deliveries.c.id > position,
-            deliveries.c.id <= up_to,
-        )
-        .order_by(deliveries.c.id)
-        .limit(limit)
-    )
-    return up_to, [_delivery(row) for row in rows]
-
-
-def _due(tx: Tx, now: int, limit: int) -> list[Delivery]:
-    rows = tx.rows(
-        _JOINED.where(sa.text("deliveries.status = 2"), deliveries.c.due_at <= now)
-        .order_by(deliveries.c.due_at, deliveries.c.id)
-        .limit(limit)
-    )
-    return [_delivery(row) for row in rows]
-
-
-def _next_due(tx: Tx) -> int | None:
-    found = tx.scalar(sa.select(sa.func.min(deliveries.c.due_at)).where(sa.text("status = 2")))
-    return int(found) if found is not None else None
-
-
-def _open_scheduled(due: list[Delivery], bus: Bus, tx: Tx) -> None:
-    ids = [delivery.id for delivery in due]
-    tx.run(
-        sa.update(deliveries)
-        .where(deliveries.c.id.in_(ids), deliveries.c.status == SCHEDULED)
-        .values(status=OPEN)
-    )
-    tx.after_commit(lambda: bus.redeliver(due))

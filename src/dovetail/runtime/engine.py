@@ -22,6 +22,7 @@ from dovetail.runtime.dispatcher import Dispatcher
 from dovetail.runtime.handler import HandlerSpec, Subscriptions
 from dovetail.runtime.history import count_open
 from dovetail.runtime.log import EventLog
+from dovetail.runtime.patience import Patience
 from dovetail.runtime.run import Runner
 from dovetail.runtime.schedule import Schedule, Scheduler
 from dovetail.runtime.store.port import Store
@@ -62,6 +63,7 @@ class Runtime:
         self._bus = bus
         self.subscriptions = log.subscriptions = Subscriptions(handlers)
         self.log = log
+        patience = Patience(ports.clock)
         runner = Runner(store, log, ports.clock, ports.rng, services)
         self._dispatcher = Dispatcher(
             store=store,
@@ -69,11 +71,12 @@ class Runtime:
             subscriptions=self.subscriptions,
             runner=runner,
             watch=RunWatch(log.tally, ports.clock),
+            patience=patience,
             clock=ports.clock,
             concurrency=concurrency,
         )
         log.on_scheduled = self._dispatcher.look_at_schedule
-        self._scheduler = Scheduler(store, log, ports.clock)
+        self._scheduler = Scheduler(store, log, ports.clock, patience)
         self._started = False
 
     def start(self) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 
 from dovetail.errors import DeclarationError
 from dovetail.model.event import Event
+from dovetail.runtime.flow import Flow
 from dovetail.runtime.retry import Retry
 
 Outcome = BaseException | None
 EventHandler = Callable[[Event], Awaitable[Any]]
 BatchHandler = Callable[[list[Event]], Awaitable[Sequence[Outcome]]]
+ListHandler = Callable[[list[Event]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +51,20 @@ class HandlerSpec:
         coalesce: Level-triggered: all waiting events of one key are served by one run, which
             gets the latest of them.
         accepts: A last look before a delivery is made; events it refuses are not delivered.
-        concurrency: Runs of this handler at the same time.
+        concurrency: Runs of this handler at the same time; as many as others leave, if None.
+        flow: What holds its runs back; see `dovetail.runtime.flow`. A handler with ``flow.batch``
+            is called with a list of events.
     """
 
     name: str
     patterns: tuple[str, ...]
-    call: EventHandler | BatchHandler
+    call: EventHandler | BatchHandler | ListHandler
     retry: Retry = field(default_factory=Retry)
     batch: Batch | None = None
     coalesce: bool = False
     accepts: Callable[[Event], bool] | None = None
-    concurrency: int = 64
+    concurrency: int | None = None
+    flow: Flow = field(default_factory=Flow)
 
 
 def matches(pattern: str, event_type: str) -> bool:

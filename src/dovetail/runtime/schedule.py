@@ -1,31 +1,34 @@
 """
 Schedules: ticks are events with deterministic ids, so a tick happens once whoever sends it.
 
-A tick that was missed while nothing ran is sent once at the next start, not once per miss. When
-the clock is set back, a tick that has been is not sent again, unless the schedule asks for it.
+Ticks that were missed while nothing ran are sent as the schedule's misfire policy says: one of
+them, none, or each of the last thousand. When the clock is set back, a tick that has been is not
+sent again, unless the schedule asks for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 import sqlalchemy as sa
 import structlog
 
 from dovetail.core.clock import Clock, from_micros, to_micros
-from dovetail.core.cron import Timetable
+from dovetail.core.cron import Timetable, ticks_until
 from dovetail.core.ids import derive_id
-from dovetail.errors import StoreError
 from dovetail.runtime.log import EventDraft, EventLog
+from dovetail.runtime.patience import Patience
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import schedules
 
-T = TypeVar("T")
+Misfire = Literal["once", "skip", "all"]
+"""What becomes of ticks that were missed."""
 
 log = structlog.get_logger("dovetail.schedule")
 
@@ -33,6 +36,9 @@ log = structlog.get_logger("dovetail.schedule")
 _LONGEST_WAIT_S = 60.0
 # A clock that steps back by more than this was wrong before; by less, it is being kept right.
 _SET_BACK = timedelta(seconds=60)
+# Later than this, a tick was missed; earlier, the process was busy.
+_GRACE = timedelta(seconds=60)
+_MOST_MISSED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ class Schedule:
         payload: Goes into each tick, beside ``due_at``.
         repeats: What it starts may be done twice but must go on: when the clock is set back, the
             ticks of the hours that come again are sent again.
+        misfire: What becomes of ticks that were missed while nothing ran.
+        jitter: Each tick is delivered up to so much later, by a part that follows from its id.
     """
 
     name: str
@@ -56,15 +64,18 @@ class Schedule:
     key: str | None = None
     payload: dict[str, Any] = field(default_factory=dict)
     repeats: bool = False
+    misfire: Misfire = "once"
+    jitter: timedelta = timedelta()
 
 
 class Scheduler:
     """Sends the ticks of its schedules."""
 
-    def __init__(self, store: Store, log: EventLog, clock: Clock) -> None:
+    def __init__(self, store: Store, log: EventLog, clock: Clock, patience: Patience) -> None:
         self._store = store
         self._log = log
         self._clock = clock
+        self._patience = patience
         self._tasks: dict[str, tuple[Schedule, asyncio.Task[None]]] = {}
 
     def replace(self, items: Sequence[Schedule]) -> None:
@@ -88,7 +99,9 @@ class Scheduler:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, item: Schedule) -> None:
-        newest = await self._insist(lambda: self._store.read(lambda tx: _last_due(tx, item.name)))
+        newest = await self._patience.insist(
+            lambda: self._store.read(lambda tx: _last_due(tx, item.name))
+        )
         seen = newest or self._clock.now()
         due = item.timetable.next_after(seen)
         while True:
@@ -102,11 +115,21 @@ class Scheduler:
                 await self._clock.sleep(wait_s)
                 continue
             latest = due
-            while (following := item.timetable.next_after(latest)) <= now:
-                latest = following
-            await self._insist(partial(self._tick, item, latest, newest))
-            newest = max(latest, newest or latest)
-            due = item.timetable.next_after(latest)
+            for tick in self._missed(item, due, now):
+                await self._patience.insist(partial(self._tick, item, tick, newest))
+                newest = max(tick, newest or tick)
+                latest = tick
+            due = item.timetable.next_after(max(latest, now))
+
+    def _missed(self, item: Schedule, due: datetime, now: datetime) -> list[datetime]:
+        """Return which of the ticks from *due* to *now* are sent, by the misfire policy."""
+        ticks = ticks_until(item.timetable, due, now, _MOST_MISSED if item.misfire == "all" else 1)
+        if item.misfire == "skip" and now - ticks[-1] > _GRACE:
+            log.info("ticks_skipped", schedule=item.name, since=due.isoformat())
+            return []
+        if len(ticks) == _MOST_MISSED:
+            log.warning("ticks_dropped", schedule=item.name, kept=_MOST_MISSED)
+        return ticks
 
     async def _tick(self, item: Schedule, due: datetime, newest: datetime | None) -> None:
         parts = ["tick", item.name]
@@ -120,17 +143,16 @@ class Scheduler:
             business_id=item.business_id,
             source=f"schedule:{item.name}",
             occurred_at=due,
+            due_at=due + _part_of(item.jitter, item.name, due) if item.jitter else None,
         )
         last = max(due, newest or due)
         await self._store.write(lambda tx: _send_tick(tx, self._log, draft, item.name, last))
 
-    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                return await work()
-            except StoreError as error:
-                log.warning("store_refused", error=error.message)
-                await self._clock.sleep(1.0)
+
+def _part_of(jitter: timedelta, name: str, due: datetime) -> timedelta:
+    # From the tick alone, so that whoever sends it delays it by the same.
+    digest = hashlib.blake2b(f"{name} {to_micros(due)}".encode(), digest_size=4).digest()
+    return jitter * (int.from_bytes(digest) / 2**32)
 
 
 def _last_due(tx: Tx, name: str) -> datetime | None:

@@ -10,21 +10,24 @@ import asyncio
 import inspect
 import typing
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from dovetail.core import json
 from dovetail.core.cron import Cron, Interval, Timetable
 from dovetail.core.cron import every as timetable
+from dovetail.core.duration import parse_duration
 from dovetail.errors import DeclarationError, VersionConflictError
 from dovetail.model.entity import Entity
 from dovetail.model.event import Event, EventType
+from dovetail.runtime import flow as flows
 from dovetail.runtime.context import current
-from dovetail.runtime.handler import HandlerSpec
+from dovetail.runtime.flow import Batching, Concurrency, Debounce, Flow, Singleton, Throttle
+from dovetail.runtime.handler import EventHandler, HandlerSpec, ListHandler
 from dovetail.runtime.retry import Retry
-from dovetail.runtime.schedule import Schedule
+from dovetail.runtime.schedule import Misfire, Schedule
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,15 +39,27 @@ _ATTRIBUTE = "__dovetail__"
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What a decorator noted on a function: event patterns or a timetable, and how to retry."""
+    """What a decorator noted on a function: events or a timetable, and how to run it."""
 
     retry: Retry
     patterns: tuple[str, ...] = ()
     entity: type[Any] | None = None
     when: Timetable | None = None
+    flow: Flow = field(default_factory=Flow)
+    misfire: Misfire = "once"
+    jitter: timedelta = timedelta()
 
 
-def on(*events: EventType[Any] | str, retry: Retry | None = None) -> Callable[[F], F]:
+def on(
+    *events: EventType[Any] | str,
+    retry: Retry | None = None,
+    concurrency: int | Concurrency | None = None,
+    throttle: str | Throttle | None = None,
+    debounce: str | timedelta | Debounce | None = None,
+    batch: int | Batching | None = None,
+    singleton: bool | str | Singleton = False,
+    priority: str | int = "normal",
+) -> Callable[[F], F]:
     """
     Run the function for these events: ``Contact.created``, ``"order.*"``, ``"*"``.
 
@@ -53,8 +68,19 @@ def on(*events: EventType[Any] | str, retry: Retry | None = None) -> Callable[[F
     `Event` for a pattern. A function without parameters gets nothing. ``async def`` functions run
     on the event loop; plain ones in a thread, where ``db`` and ``send`` cannot be awaited.
 
+    Args:
+        events: Event types and patterns.
+        retry: When to try again.
+        concurrency: Runs at the same time: a number, or ``Concurrency(2, key=…)``.
+        throttle: Starts within a length of time: ``"10/minute"``, or ``Throttle(…, key=…)``.
+        debounce: One run with the latest event after so much quiet: ``"5 seconds"``.
+        batch: One run with a list of at most so many: the parameter is a ``list[Order]``.
+        singleton: One run at a time for each tenant: ``"queue"`` (or True), or ``"skip"``.
+        priority: ``"high"``, ``"normal"``, ``"low"``, or turns in a round.
+
     Raises:
-        DeclarationError: No event is given, or something that is not an event type or pattern.
+        DeclarationError: No event is given, something that is not an event type or pattern, or
+            flow control that cannot be or cannot go together.
     """
     if not events:
         raise DeclarationError("on() needs at least one event, such as on(Contact.created).")
@@ -71,12 +97,25 @@ def on(*events: EventType[Any] | str, retry: Retry | None = None) -> Callable[[F
                 f"on() takes event types such as Contact.created, or patterns such as 'order.*'; "
                 f"{event!r} is neither."
             )
-    trigger = Trigger(retry=retry or Retry(), patterns=tuple(patterns), entity=entity)
+    flow = Flow(
+        concurrency=None if concurrency is None else flows.read_concurrency(concurrency),
+        throttle=None if throttle is None else flows.read_throttle(throttle),
+        debounce=None if debounce is None else flows.read_debounce(debounce),
+        batch=None if batch is None else flows.read_batch(batch),
+        singleton=flows.read_singleton(singleton),
+        priority=flows.read_priority(priority),
+    )
+    trigger = Trigger(retry=retry or Retry(), patterns=tuple(patterns), entity=entity, flow=flow)
     return lambda function: _note(function, trigger)
 
 
 def every(
-    when: str | timedelta, *, timezone: str | None = None, retry: Retry | None = None
+    when: str | timedelta,
+    *,
+    timezone: str | None = None,
+    retry: Retry | None = None,
+    misfire: Misfire = "once",
+    jitter: str | timedelta | None = None,
 ) -> Callable[[F], F]:
     """
     Run the function again and again: ``every("*/15 * * * *", timezone="Europe/Berlin")``.
@@ -85,11 +124,25 @@ def every(
         when: A cron expression with five fields, or an interval: ``"15 minutes"``.
         timezone: Where the cron expression is read; UTC when not given.
         retry: When to try a failed tick again.
+        misfire: What becomes of ticks that were missed while nothing ran: ``"once"`` makes one
+            of them, ``"skip"`` none, ``"all"`` each (the last thousand).
+        jitter: Run up to so much later, each tick by another part of it, so that many schedules
+            of the same minute do not begin together.
 
     Raises:
-        ConfigError: It is neither a cron expression nor a duration, or the time zone is unknown.
+        ConfigError: It is neither a cron expression nor a duration, the time zone is unknown, or
+            the misfire policy is.
     """
-    trigger = Trigger(retry=retry or Retry(), when=timetable(when, timezone=timezone))
+    if misfire not in get_args(Misfire):
+        raise DeclarationError(
+            f"misfire={misfire!r} is none of {', '.join(map(repr, get_args(Misfire)))}."
+        )
+    trigger = Trigger(
+        retry=retry or Retry(),
+        when=timetable(when, timezone=timezone),
+        misfire=misfire,
+        jitter=timedelta() if jitter is None else parse_duration(jitter),
+    )
     return lambda function: _note(function, trigger)
 
 
@@ -129,6 +182,8 @@ def _note(function: F, trigger: Trigger) -> F:
 
 
 def _handler(name: str, function: Callable[..., Any], trigger: Trigger) -> HandlerSpec:
+    if trigger.flow.batch is not None:
+        return _list_handler(name, function, trigger)
     wanted = _parameter(name, function, trigger)
     run = _runner(function)
 
@@ -140,7 +195,36 @@ def _handler(name: str, function: Callable[..., Any], trigger: Trigger) -> Handl
         else:
             await run(event)
 
-    return HandlerSpec(name=name, patterns=trigger.patterns, call=call, retry=trigger.retry)
+    return _spec(name, call, trigger)
+
+
+def _list_handler(name: str, function: Callable[..., Any], trigger: Trigger) -> HandlerSpec:
+    wanted = _parameter(name, function, trigger, listed=True)
+    run = _runner(function)
+
+    async def call(events: list[Event]) -> None:
+        if wanted is not None and issubclass(wanted, Entity):
+            await run([_entity(name, wanted, event) for event in events])
+        else:
+            await run(events)
+
+    return _spec(name, call, trigger)
+
+
+def _spec(name: str, call: EventHandler | ListHandler, trigger: Trigger) -> HandlerSpec:
+    limit = trigger.flow.concurrency
+    flow = trigger.flow
+    if limit is not None and limit.key is None:
+        # A limit of the whole handler needs no gate: its turns know how many run.
+        flow = replace(flow, concurrency=None)
+    return HandlerSpec(
+        name=name,
+        patterns=trigger.patterns,
+        call=call,
+        retry=trigger.retry,
+        concurrency=limit.limit if limit is not None and limit.key is None else None,
+        flow=flow,
+    )
 
 
 def _scheduled(
@@ -159,7 +243,12 @@ def _scheduled(
     event_type = f"tick.{name}"
     handler = HandlerSpec(name=name, patterns=(event_type,), call=call, retry=trigger.retry)
     schedule = Schedule(
-        name=name, event_type=event_type, timetable=when, business_id=DEFAULT_TENANT
+        name=name,
+        event_type=event_type,
+        timetable=when,
+        business_id=DEFAULT_TENANT,
+        misfire=trigger.misfire,
+        jitter=trigger.jitter,
     )
     return handler, schedule
 
@@ -175,9 +264,9 @@ def _runner(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
 
 
 def _parameter(
-    name: str, function: Callable[..., Any], trigger: Trigger
+    name: str, function: Callable[..., Any], trigger: Trigger, *, listed: bool = False
 ) -> type[Event] | type[Entity] | None:
-    """Return what the function takes: Event, an entity class, or nothing."""
+    """Return what the function takes (a list of): Event, an entity class, or nothing."""
     required = [
         parameter
         for parameter in inspect.signature(function).parameters.values()
@@ -185,6 +274,10 @@ def _parameter(
         and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     if not required:
+        if listed:
+            raise DeclarationError(
+                f"{name}() gathers a batch; it takes one parameter, such as orders: list[Order]."
+            )
         return None
     if len(required) > 1:
         names = ", ".join(parameter.name for parameter in required)
@@ -199,6 +292,7 @@ def _parameter(
             f"{name}(): the annotation of {required[0].name!r} cannot be read: {error}. "
             "Import the class at the top of the module, outside TYPE_CHECKING."
         ) from error
+    annotation = _item(name, required[0].name, annotation, listed=listed)
     if annotation is Event:
         return Event
     if isinstance(annotation, type) and issubclass(annotation, Entity):
@@ -210,6 +304,22 @@ def _parameter(
         f"{name}(): {required[0].name!r} is annotated as {annotation!r}; a handler gets an entity "
         "(a subclass of Entity) or an Event."
     )
+
+
+def _item(name: str, parameter: str, annotation: Any, *, listed: bool) -> Any:
+    """Return what a list parameter is a list of, and any other annotation as it is."""
+    is_list = typing.get_origin(annotation) is list
+    if listed and annotation is not None and not is_list:
+        raise DeclarationError(
+            f"{name}() gathers a batch; annotate {parameter!r} as a list, such as "
+            "list[Order] or list[Event]."
+        )
+    if is_list and not listed:
+        raise DeclarationError(
+            f"{name}(): {parameter!r} is annotated as a list; say how many to gather: "
+            "on(…, batch=100)."
+        )
+    return typing.get_args(annotation)[0] if is_list else annotation
 
 
 async def _current(wanted: type[Entity]) -> Entity | None:

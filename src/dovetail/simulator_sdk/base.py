@@ -85,6 +85,9 @@ class Simulator:
     """What the platform calls an edit by a person in its own user interface."""
     allows_duplicates: ClassVar[bool] = False
     """Whether two people may have one e-mail address; seed data then has some."""
+    authorize_path: ClassVar[str] = ""
+    """Where a person is sent to allow an app; empty where there is no such page."""
+    token_path: ClassVar[str] = ""
     first_registration: Registration = Registration()
     """How the application that calls is registered until somebody changes it."""
 
@@ -103,7 +106,7 @@ class Simulator:
         self.base_url = base_url.rstrip("/")
         self.records = records
         self.seed = seed
-        self.rng = rng_of(rng.getrandbits(64))
+        self.rng = random.Random(rng.getrandbits(64))
         self._state_seed = rng.getrandbits(64)
         self.credentials: dict[str, str] = {}
         self.webhook_secret = ""
@@ -172,6 +175,10 @@ class Simulator:
         """Send every event to this URL, as if somebody had subscribed to all; None stops it."""
         raise RefusedError(f"{self.title} sends no webhooks")
 
+    def add_field(self, resource: str, described: Mapping[str, Any]) -> None:
+        """Add a field of the account's own, as its administrator would, until the next reset."""
+        raise RefusedError(f"{self.title} has an API to add fields: use that")
+
     def field_names(self, resource: str) -> frozenset[str]:
         """Return the platform's fields that may be written on create, for files people load."""
         raise NotImplementedError
@@ -186,7 +193,7 @@ class Simulator:
     def tables(self) -> dict[str, Table]:
         """Return the tables by our resource names, creating and seeding them on first use."""
         if self._tables is None:
-            self.rng = rng_of(self._state_seed)
+            self.rng = random.Random(self._state_seed)
             self._tables = self.build()
             self._seed()
         return self._tables
@@ -383,11 +390,6 @@ async def read_json(request: Request) -> Any:
         return json.decode(await request.body())
     except ValueError as exc:
         raise RefusedError(f"Invalid input JSON: {exc}") from exc
-
-
-def rng_of(seed: int) -> random.Random:
-    """Return a generator of its own for a seed."""
-    return random.Random(seed)
 
 
 def _micros(moment: datetime) -> int:

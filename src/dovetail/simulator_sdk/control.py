@@ -32,6 +32,7 @@ class ControlApp:
             ("GET", "faults"): self._show_faults,
             ("POST", "reset"): self._reset,
             ("POST", "webhooks"): self._webhooks,
+            ("POST", "fields"): self._add_field,
             ("GET", "app"): self._show_app,
             ("POST", "app"): self._register_app,
         }
@@ -140,6 +141,14 @@ class ControlApp:
             raise RefusedError('write {"url": "http://…"}, or {"url": null} to stop')
         self._simulator.set_webhook_target(url)
         return _json({"url": url})
+
+    async def _add_field(self, request: Request) -> Response:
+        body = await _read_object(request)
+        resource = self._simulator.table(str(body.pop("resource", ""))).name
+        self._simulator.add_field(resource, body)
+        return _json(
+            {"resource": resource, "fields": sorted(self._simulator.field_names(resource))}
+        )
 
     async def _show_app(self, request: Request) -> Response:
         return _json(self._simulator.registration.to_record())

@@ -24,7 +24,9 @@ WEBHOOK_KINDS = ("webhook_lost", "webhook_duplicate", "webhook_reorder", "webhoo
 KINDS = CALL_KINDS + WEBHOOK_KINDS
 
 _DEFAULT_SECONDS = {"latency": 2.0, "webhook_late": 30.0, "consistency_lag": 30.0}
-_SERVER_ERRORS = (500, 502, 503, 504)
+# Beside the usual ones: edge servers that refuse (406, 420), a portal that moves to another data
+# centre (477), and what a content delivery network says of a server that it cannot reach.
+_SERVER_ERRORS = (406, 420, 477, 500, 502, 503, 504, 521, 522, 523, 524, 525, 526)
 _KEYS = ("kind", "path", "method", "probability", "count", "seconds", "status")
 
 

@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 import random
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,14 @@ def build_simulators(
     records: int = 0,
     seed: int = 0,
     load: Sequence[Path] = (),
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     **options: Any,
 ) -> list[Simulator]:
     """
     Return a simulator for each platform (all that exist when none is named), files loaded.
 
-    The same seed gives the same data, credentials and ids. `options` go to each simulator.
+    The same seed gives the same data, credentials and ids. `options` go to each simulator,
+    `settings` to that of a platform.
     """
     simulators = []
     for platform in dict.fromkeys(platforms or simulated_platforms()):
@@ -79,6 +81,7 @@ def build_simulators(
                 records=records,
                 seed=seed,
                 **options,
+                **(settings or {}).get(platform, {}),
             )
         )
     for path in load:
@@ -88,12 +91,16 @@ def build_simulators(
 
 def describe_simulator(simulator: Simulator) -> dict[str, Any]:
     """Return what a client needs to use a simulator."""
-    return {
+    described: dict[str, Any] = {
         "platform": simulator.platform,
         "base_url": simulator.base_url,
         "credentials": dict(simulator.credentials),
         "webhook_secret": simulator.webhook_secret,
     }
+    if simulator.authorize_path:
+        described["authorize_url"] = simulator.base_url + simulator.authorize_path
+        described["token_url"] = simulator.base_url + simulator.token_path
+    return described
 
 
 async def serve_sandbox(  # noqa: PLR0913 - each is an option of the command
@@ -104,6 +111,7 @@ async def serve_sandbox(  # noqa: PLR0913 - each is an option of the command
     records: int = 0,
     seed: int = 0,
     load: Sequence[Path] = (),
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     on_ready: Callable[[list[dict[str, Any]]], None],
     stop: asyncio.Event | None = None,
     transport: Transport | None = None,
@@ -121,6 +129,7 @@ async def serve_sandbox(  # noqa: PLR0913 - each is an option of the command
         records: People to seed on each platform.
         seed: Which people, credentials and ids.
         load: CSV files to load (see `load_file`).
+        settings: By platform, arguments of its simulator.
         on_ready: Called once with what each platform's client needs, when all accept requests.
         stop: Ends the serving.
         transport: Carries webhooks; a client of its own when None.
@@ -148,6 +157,7 @@ async def serve_sandbox(  # noqa: PLR0913 - each is an option of the command
                 records=records,
                 seed=seed,
                 load=load,
+                settings=settings,
             )
             for simulator, listener in zip(simulators, listeners[1:], strict=True):
                 simulator.base_url = _url(host, listener)

@@ -19,6 +19,7 @@ from dovetail.model.integration import IntegrationMapping, SyncActivity
 from dovetail.runtime.handler import Outcome
 from dovetail.runtime.store.port import Tx
 from dovetail.sync.absorb import Absorber
+from dovetail.sync.breaker import note_write
 from dovetail.sync.canonical import equivalent, literal
 from dovetail.sync.conflict import record_identity_conflict
 from dovetail.sync.intent import REFUSED, Intent, remove_intents, save_intents
@@ -89,6 +90,8 @@ class _Settlement:
             self.outcomes[write.key] = self._fail(write, result.error, existing)
             return
         self.outcomes[write.key] = None
+        if write.action == "update" and (updated := self._link(write)) is not None:
+            note_write(updated, self.outgoing.sent[write.key], self.ledger.now_micros)
         if write.action == "delete":
             self._end(self._link(write))
         elif result.record is not None:

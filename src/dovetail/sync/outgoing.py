@@ -13,7 +13,7 @@ from dovetail.errors import TransientError
 from dovetail.runtime.handler import Outcome
 from dovetail.runtime.store.port import Tx
 from dovetail.sync.absorb import Absorber
-from dovetail.sync.breaker import note_write
+from dovetail.sync.breaker import is_cycling
 from dovetail.sync.hub import Hub
 from dovetail.sync.intent import REFUSED, SENT, Intent, load_intents, save_intents
 from dovetail.sync.ledger import Desk, Ledger
@@ -144,8 +144,8 @@ class _Preparation:
         wanted = link.diff(hub.values(self.spoke.our_fields))
         if not wanted or Capability.UPDATE not in self.resource.capabilities:
             return
-        if note_write(link, wanted, self.ledger.now_micros):
-            link.state = QUARANTINED
+        if is_cycling(link, wanted, self.ledger.now_micros):
+            link.state, link.is_changed = QUARANTINED, True
             self.ledger.counts[link.connection_id, "quarantined"] += 1
             self.ledger.add_error(
                 self.spoke,
@@ -157,7 +157,7 @@ class _Preparation:
                 external_id=link.external_id,
             )
             return
-        link.sent = dict(wanted)
+        link.sent, link.is_changed = dict(wanted), True
         self._write("update", hub.id, wanted, link.external_id)
 
     def _delete(self, link: Link, hub: Hub) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from dovetail.connector_sdk.lane import Lane, lane
 from dovetail.connector_sdk.record import Page
 from dovetail.core import json
 from dovetail.core.clock import to_micros
@@ -66,10 +67,12 @@ class Poll:
             lambda tx: load_cursor(tx, spoke.connection_id, route.entity.name)
         )
         cursor = json.decode(row.cursor) if row is not None and row.cursor else None
+        is_first = row is None or row.caught_up_at is None
         while True:
             read_at = self._desk.clock.now()
             try:
-                page = await records.read_page(resource, spoke.their_fields, cursor)
+                with lane(Lane.BACKFILL if is_first else Lane.RECONCILE):
+                    page = await records.read_page(resource, spoke.their_fields, cursor)
             except CursorExpiredError:
                 if cursor is None:
                     raise
@@ -79,7 +82,7 @@ class Poll:
             cursor = page.cursor
             if not page.more:
                 break
-        if row is None or row.caught_up_at is None:
+        if is_first:
             await self._sweep(route, row.swept_to if row is not None else None)
 
     async def _absorb(self, route: SpokeRoute, page: Page, read_at: datetime) -> None:

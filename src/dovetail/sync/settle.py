@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dovetail.sync.breaker import note_write
 from dovetail.sync.canonical import canonical, equivalent
 from dovetail.sync.conflict import close_conflict, record_field_conflict
 from dovetail.sync.hub import Hub
@@ -83,12 +84,15 @@ def _apply(
 def _confirm_sent(ledger: Ledger, link: Link, theirs: dict[str, Any]) -> None:
     """Take values that we sent, and have no answer for, as agreed once they are seen there."""
     entity = ledger.entity.entity
+    confirmed: dict[str, Any] = {}
     for name, value in list(link.sent.items()):
         if name not in theirs or (name in link.base and theirs[name] == link.base[name]):
             continue
         if equivalent(entity, name, value, theirs[name]):
             link.settle(name, theirs[name], value)
-            del link.sent[name]
+            confirmed[name] = link.sent.pop(name)
+    if confirmed:
+        note_write(link, confirmed, ledger.now_micros)
 
 
 def _note(link: Link, hub: Hub, spoke: SpokePlan, theirs: dict[str, Any]) -> bool:

@@ -176,3 +176,32 @@ async def test_a_body_that_is_no_json_object_is_refused(portal):
         assert answer.json["category"] == "VALIDATION_ERROR"
     for body in ({}, {"properties": []}, {"properties": {"firstname": {}}}):
         assert (await portal.post(CONTACTS, body)).status == 400
+
+
+async def test_paths_with_a_date_mean_the_same_as_version_3(portal):
+    id = await portal.add(email="ada@example.com")
+    dated = await portal.get(f"/crm/objects/2026-03/contacts/{id}")
+    found = await portal.post("/crm/objects/2026-03/0-1/search", {})
+
+    assert dated.json == (await portal.get(f"{CONTACTS}/{id}")).json
+    assert found.json["total"] == 1
+
+
+async def test_a_url_that_is_too_long_is_a_414(portal):
+    names = ",".join(f"property_{number}" for number in range(2000))
+
+    assert (await portal.get(CONTACTS, properties=names)).status == 414
+    assert (await portal.get(CONTACTS, properties=names[:4000])).status == 200
+
+
+async def test_a_portal_that_moves_says_when_to_come_back(portal):
+    faults = [
+        {"kind": "server_error", "status": 477, "seconds": 90, "count": 1},
+        {"kind": "server_error", "status": 522, "count": 1},
+    ]
+    await portal.control("faults", {"faults": faults})
+    moving, unreachable = await portal.get(CONTACTS), await portal.get(CONTACTS)
+
+    assert (moving.status, moving.headers["retry-after"]) == (477, "90")
+    assert unreachable.status == 522
+    assert "retry-after" not in unreachable.headers

@@ -16,7 +16,10 @@ KEYS = st.sampled_from(
      "closedate", "total_revenue", "lifecyclestage", "filters", "filterGroups", "propertyName",
      "operator", "value", "values", "highValue", "sorts", "direction", "limit", "after", "query",
      "primaryObjectId", "objectIdToMerge", "name", "label", "type", "fieldType", "groupName",
-     "options", "objectId", "propertiesWithHistory", "hubspot_owner_id"]
+     "options", "objectId", "propertiesWithHistory", "hubspot_owner_id", "from", "to", "types",
+     "associations",
+     "associationCategory", "associationTypeId", "inverseLabel", "stages", "displayOrder",
+     "metadata", "probability", "redirect_uris", "token_life_s"]
 )  # fmt: skip
 ANYTHING = st.recursive(
     SCALARS,
@@ -51,6 +54,27 @@ CALLS = [
     ("POST", f"{OBJECTS}/batch/archive"),
     ("POST", "/crm/v3/properties/contacts"),
     ("PATCH", "/crm/v3/properties/contacts/own"),
+    ("POST", "/crm/v3/properties/contacts/groups"),
+    ("POST", "/crm/v3/properties/contacts/batch/create"),
+    ("POST", "/crm/v3/properties/contacts/batch/read"),
+    ("POST", "/crm/v3/pipelines/deals"),
+    ("PATCH", "/crm/v3/pipelines/deals/default"),
+    ("POST", "/crm/v3/pipelines/deals/default/stages"),
+    ("PUT", "/crm/v4/objects/contacts/160/associations/companies/1"),
+    *[
+        ("POST", f"/crm/v4/associations/contacts/companies/{name}")
+        for name in (
+            "labels",
+            "batch/create",
+            "batch/read",
+            "batch/archive",
+            "batch/labels/archive",
+        )
+    ],
+    ("PUT", "/crm/v4/associations/contacts/companies/labels"),
+    ("POST", "/crm/v3/associations/contacts/companies/batch/create"),
+    ("POST", "/oauth/v1/token"),
+    ("POST", "/_sandbox/app"),
     ("POST", "/_sandbox/edit"),
     ("POST", "/_sandbox/faults"),
 ]

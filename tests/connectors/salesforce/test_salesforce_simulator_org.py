@@ -343,3 +343,11 @@ async def test_loaded_columns_may_have_our_names(org, tmp_path):
 
     (row,) = await org.rows("SELECT FirstName, LastName, Email, MailingCity FROM Contact")
     assert (row["FirstName"], row["Email"], row["MailingCity"]) == ("Ada", "Ada@x.org", "London")
+
+
+async def test_the_edge_refuses_without_a_word(org):
+    faults = [{"kind": "server_error", "status": status, "count": 1} for status in (406, 420)]
+    await org.sandbox("POST", "faults", {"faults": faults})
+    answers = [await org.get("/limits"), await org.get("/limits")]
+
+    assert [(answer.status, answer.text) for answer in answers] == [(406, ""), (420, "")]

@@ -14,6 +14,7 @@ from dovetail.connector_sdk.spec import Capability, ErrorRule, RateLimit, Resour
 from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
 from dovetail.connectors.hubspot import change, explanation, fetch, webhook
 from dovetail.connectors.hubspot.contact import CONTACTS, KEY_PROPERTY
+from dovetail.connectors.hubspot.grant import GRANTS
 from dovetail.connectors.hubspot.write import ContactWriter
 from dovetail.errors import (
     PermissionDeniedError,
@@ -29,6 +30,9 @@ _REMAINING = {
 }
 
 
+_SIZES = {"burst": "x-hubspot-ratelimit-max", "daily": "x-hubspot-ratelimit-daily"}
+
+
 class HubSpot(Connector):
     """
     Contacts of HubSpot's CRM.
@@ -42,6 +46,7 @@ class HubSpot(Connector):
     base_url = "https://api.hubapi.com"
     docs_url = "https://developers.hubspot.com/docs/api/crm/contacts"
     auth = BearerToken()
+    grants = GRANTS
     limits = (
         RateLimit("burst", 100, per_s=10, setting="burst_limit"),
         RateLimit("search", 5, per_s=1, path="*/search"),
@@ -66,8 +71,12 @@ class HubSpot(Connector):
     @classmethod
     def remaining(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
         """Return what the headers say is left; searches carry none."""
-        told = {name: headers.get(header, "") for name, header in _REMAINING.items()}
-        return {name: int(text) for name, text in told.items() if text.isdecimal()}
+        return explanation.numbers(headers, _REMAINING)
+
+    @classmethod
+    def sizes(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
+        """Return what the account's plan allows."""
+        return explanation.numbers(headers, _SIZES)
 
     async def identify(self) -> str:
         """Return the portal's id."""

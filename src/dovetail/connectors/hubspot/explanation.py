@@ -18,6 +18,7 @@ from dovetail.errors import (
     RecordNotFoundError,
 )
 
+_LIMITS = {"DAILY": "daily", "TEN_SECONDLY_ROLLING": "burst", "SECONDLY": "search"}
 _EXISTING = re.compile(r"Existing ID: (\d+)")
 _ROW_ERRORS: dict[str, type[ConnectorError]] = {
     "CONFLICT": RecordConflictError,
@@ -44,6 +45,7 @@ def explain(response: ApiResponse) -> ErrorDetail:
         existing_id=existing[1] if existing else None,
         request_id=body.get("correlationId") or body.get("requestId"),
         retry_after_s=_wait(body.get("policyName"), response.received_at),
+        limit=_LIMITS.get(body.get("policyName") or ""),
     )
 
 
@@ -83,6 +85,12 @@ def _fields(body: Mapping[str, Any], message: str) -> dict[str, str]:
             if isinstance(item, dict) and item.get("name"):
                 found[item["name"]] = str(item.get("message") or item.get("error"))
     return found
+
+
+def numbers(headers: Mapping[str, str], names: Mapping[str, str]) -> dict[str, int]:
+    """Return limit name -> the number in its header, of those that are there."""
+    told = {limit: headers.get(header, "") for limit, header in names.items()}
+    return {limit: int(text) for limit, text in told.items() if text.isdecimal()}
 
 
 def _wait(policy: str | None, now: datetime) -> float | None:

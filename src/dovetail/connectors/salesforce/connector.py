@@ -8,15 +8,19 @@ from typing import Any
 
 from dovetail.connector_sdk.auth import BearerToken
 from dovetail.connector_sdk.base import Connector
+from dovetail.connector_sdk.grant import AuthorizationCode, ClientCredentials, JwtBearer
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail
-from dovetail.connector_sdk.spec import Capability, RateLimit, Resource
+from dovetail.connector_sdk.spec import Capability, ConcurrencyLimit, RateLimit, Resource
 from dovetail.connectors.salesforce import change, explanation, fetch, soql
 from dovetail.connectors.salesforce.contact import CONTACTS
 from dovetail.connectors.salesforce.write import ContactWriter
 from dovetail.errors import ConfigError, MalformedResponseError
 
+_LOGIN = "https://login.salesforce.com"
+_TOKEN = f"{_LOGIN}/services/oauth2/token"
+_KEEPS = ("scope", "instance_url")
 _CAPABILITIES = {
     "create": Capability.CREATE,
     "update": Capability.UPDATE,
@@ -36,10 +40,23 @@ class Salesforce(Connector):
 
     platform = "salesforce"
     title = "Salesforce"
-    base_url = "https://login.salesforce.com"
+    base_url = _LOGIN
     docs_url = "https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/"
     auth = BearerToken()
+    # No answer tells how long a token lives, so it is renewed when a call is refused.
+    grants = (
+        AuthorizationCode(
+            authorize_url=f"{_LOGIN}/services/oauth2/authorize",
+            tokens_url=_TOKEN,
+            scopes=("api", "refresh_token"),
+            keeps=_KEEPS,
+        ),
+        ClientCredentials(tokens_url=_TOKEN, keeps=_KEEPS),
+        JwtBearer(tokens_url=_TOKEN, audience=_LOGIN, keeps=_KEEPS),
+    )
     limits = (RateLimit("daily", 100_000, per_s=86_400, setting="daily_limit"),)
+    # It counts calls of 20 s and longer only, but nobody knows beforehand which those will be.
+    concurrency = (ConcurrencyLimit("concurrent", 25, setting="concurrent_limit"),)
     resources = (CONTACTS,)
     error_rules = explanation.ERROR_RULES
 
@@ -55,12 +72,14 @@ class Salesforce(Connector):
     @classmethod
     def remaining(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
         """Return what is left of the org's day: ``api-usage=10018/100000; api-bursts=1/750``."""
-        for segment in headers.get("sforce-limit-info", "").split(";"):
-            name, _, usage = segment.strip().partition("=")
-            used, _, most = usage.partition("/")
-            if name == "api-usage" and used.isdecimal() and most.isdecimal():
-                return {"daily": max(int(most) - int(used), 0)}
-        return {}
+        usage = explanation.usage(headers)
+        return {"daily": max(usage[1] - usage[0], 0)} if usage else {}
+
+    @classmethod
+    def sizes(cls, headers: Mapping[str, str]) -> Mapping[str, int]:
+        """Return how many calls the org's licences allow a day."""
+        usage = explanation.usage(headers)
+        return {"daily": usage[1]} if usage else {}
 
     async def identify(self) -> str:
         """Return the org's id."""

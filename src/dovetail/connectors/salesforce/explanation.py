@@ -54,6 +54,16 @@ _EXISTING = re.compile(r"record with id: (\w{15,18})")
 _COLUMN = re.compile(r"No such column '([^']+)'")
 
 
+def usage(headers: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return what was used of the org's day, and what there is of it."""
+    for segment in headers.get("sforce-limit-info", "").split(";"):
+        name, _, told = segment.strip().partition("=")
+        used, _, most = told.partition("/")
+        if name == "api-usage" and used.isdecimal() and most.isdecimal():
+            return int(used), int(most)
+    return None
+
+
 def explain(response: ApiResponse) -> ErrorDetail:
     """Return what an error answer says: a list of errors, or the one object of OAuth."""
     body = response.json

@@ -105,6 +105,11 @@ class CommitGroup:
         """Begin committing."""
         self._task = asyncio.create_task(self._loop(), name="store-writer")
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether works are being committed."""
+        return self._task is not None and not self._task.done()
+
     async def close(self) -> None:
         """Commit what was accepted, then stop."""
         self._closing = True

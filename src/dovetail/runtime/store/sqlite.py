@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -216,13 +217,14 @@ class SqliteStore(Store):
 
         def work() -> T:
             assert reader is not None  # noqa: S101 - set by open()
-            try:
-                reader.exec_driver_sql("BEGIN")  # every statement of the query sees one state
-                return query(SqliteTx(reader))
-            except sa.exc.OperationalError as error:
-                raise _store_error(error, self.path) from error
-            finally:
-                _roll_back(reader)  # a read that wrote by mistake leaves nothing behind
+            with self._wal.reading if self._wal is not None else nullcontext():
+                try:
+                    reader.exec_driver_sql("BEGIN")  # every statement of the query sees one state
+                    return query(SqliteTx(reader))
+                except sa.exc.OperationalError as error:
+                    raise _store_error(error, self.path) from error
+                finally:
+                    _roll_back(reader)  # a read that wrote by mistake leaves nothing behind
 
         return await self._read_executor.run(work)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,6 +40,8 @@ class WriteAheadLog:
         self._busy_ms = int(busy_s * 1000)
         self._limit = limit
         self._try_at = limit
+        self.reading = Lock()
+        """Held while this process reads, so that its own reader makes room between two reads."""
 
     @property
     def pragmas(self) -> tuple[str, ...]:
@@ -59,7 +62,7 @@ class WriteAheadLog:
         if size <= self._try_at:
             self._try_at = max(self._limit, min(self._try_at, size + _STEP_BYTES))
             return
-        if self._checkpoint(connection, "RESTART"):
+        if self._begin_anew(connection):
             self._try_at = self._limit + _STEP_BYTES  # the file itself shrinks with the next commit
         else:
             # A reader stays in it (a backup, say): ask again later, not with every commit.
@@ -69,6 +72,14 @@ class WriteAheadLog:
         """Fold everything back and empty the file; whatever is in the way is left for later."""
         if self.size:
             self._checkpoint(connection, "TRUNCATE")
+
+    def _begin_anew(self, connection: sa.Connection) -> bool:
+        if not self.reading.acquire(timeout=_PATIENCE_MS / 1000):
+            return False
+        try:
+            return self._checkpoint(connection, "RESTART")
+        finally:
+            self.reading.release()
 
     def _checkpoint(self, connection: sa.Connection, mode: str) -> bool:
         try:
@@ -86,8 +97,9 @@ def vacuum_step(pages: int) -> Callable[[sa.Connection], int]:
     """Return a function that gives up to *pages* free pages back and tells how many are left."""
 
     def work(connection: sa.Connection) -> int:
-        # Every row of the answer is a page; it is only moved when the row is fetched.
-        connection.exec_driver_sql(f"PRAGMA incremental_vacuum({pages})").fetchall()
+        # Each step of the statement moves one page, and only fetching steps it to its end.
+        raw: Any = connection.connection.dbapi_connection
+        raw.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
         return int(connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0)
 
     return work

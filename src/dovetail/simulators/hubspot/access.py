@@ -19,6 +19,7 @@ from dovetail.simulators.hubspot.property import iso
 if TYPE_CHECKING:
     from dovetail.simulators.hubspot.simulator import HubSpotSimulator
 
+_SCOPED = ("objects", "properties", "associations")
 ALL_SCOPES = frozenset(
     {"oauth", "tickets", "crm.objects.owners.read"}
     | {
@@ -182,13 +183,18 @@ def _scope_of(request: Request) -> str | None:
     parts = request.url.path.strip("/").split("/")
     if parts[:3] == ["crm", "v3", "owners"]:
         return "crm.objects.owners.read"
-    if len(parts) < 4 or parts[:2] != ["crm", "v3"] or parts[2] not in ("objects", "properties"):
+    if len(parts) < 4 or parts[0] != "crm" or parts[2] not in _SCOPED:
         return None
     kind = next(
-        (each for each in OBJECT_TYPES.values() if parts[3] in (each.name, each.type_id)), None
+        (
+            each
+            for each in OBJECT_TYPES.values()
+            if parts[3] in (each.name, each.singular, each.type_id)
+        ),
+        None,
     )
     if kind is None or kind.name == "tickets":
         return None if kind is None else "tickets"
     reads = request.method == "GET" or parts[-1] in ("search", "read")
-    area = "objects" if parts[2] == "objects" else "schemas"
+    area = "schemas" if parts[2] == "properties" else "objects"
     return f"crm.{area}.{kind.name}.{'read' if reads else 'write'}"

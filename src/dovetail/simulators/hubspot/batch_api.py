@@ -16,6 +16,7 @@ from dovetail.simulator_sdk.record import Record
 from dovetail.simulator_sdk.refusal import RefusedError
 from dovetail.simulators.hubspot import refusal
 from dovetail.simulators.hubspot.catalog import ObjectType
+from dovetail.simulators.hubspot.linking import Wanted
 from dovetail.simulators.hubspot.request import (
     MAX_BATCH,
     MAX_BATCH_WITH_HISTORY,
@@ -47,6 +48,7 @@ class _Row:
     properties: dict[str, Any]
     trace_id: str | None = None
     keys: list[tuple[str, str]] = field(default_factory=list)
+    links: list[Wanted] = field(default_factory=list)
 
 
 class BatchApi:
@@ -113,8 +115,9 @@ class BatchApi:
 
         def check(entry: dict[str, Any]) -> _Row:
             properties = properties_of(entry)
+            links = self._simulator.linker.read_wanted(kind, entry.get("associations"))
             fields = store.check_create(kind, properties)
-            return _Row(None, fields, properties, keys=store.keys_of(kind, fields))
+            return _Row(None, fields, properties, keys=store.keys.among(kind, fields), links=links)
 
         return self._write(kind, await inputs_in(request), check, done=201)
 
@@ -136,7 +139,7 @@ class BatchApi:
                 raise refusal.missing_object(kind.singular, id_of(entry))
             properties = properties_of(entry)
             changes = store.check_update(kind, record, properties)
-            return _Row(record, changes, properties, keys=store.keys_of(kind, changes))
+            return _Row(record, changes, properties, keys=store.keys.among(kind, changes))
 
         return self._write(kind, inputs, check, done=200)
 
@@ -159,9 +162,9 @@ class BatchApi:
                     # The record may be known by a secondary address, which stays secondary.
                     del properties["email"]
                 changes = store.check_update(kind, record, properties)
-                return _Row(record, changes, properties, keys=store.keys_of(kind, changes))
+                return _Row(record, changes, properties, keys=store.keys.among(kind, changes))
             fields = store.check_create(kind, properties)
-            return _Row(None, fields, properties, keys=store.keys_of(kind, fields))
+            return _Row(None, fields, properties, keys=store.keys.among(kind, fields))
 
         return self._write(kind, inputs, check, done=200, say_new=True)
 
@@ -210,6 +213,7 @@ class BatchApi:
         store = self._simulator.store
         if row.record is None:
             record = store.create(kind, row.fields, source="INTEGRATION")
+            self._simulator.linker.link(kind, record, row.links)
         else:
             record = store.update(kind, row.record, row.fields, source="INTEGRATION")
         shown = show(store, kind, record, properties=row.properties)

@@ -97,6 +97,7 @@ _DEAL_STAGES = (
     "closedwon",
     "closedlost",
 )
+_PROBABILITIES = {"closedwon": "1.0", "closedlost": "0.0"}
 _INDUSTRIES = ("ACCOUNTING", "BANKING", "COMPUTER_SOFTWARE", "CONSTRUCTION", "RETAIL")
 
 PIPELINES: dict[str, list[dict[str, Any]]] = {
@@ -114,7 +115,7 @@ PIPELINES: dict[str, list[dict[str, Any]]] = {
                     "archived": False,
                     "metadata": {
                         "isClosed": str(stage.startswith("closed")).lower(),
-                        "probability": "1.0" if stage == "closedwon" else f"{order / 10:.1f}",
+                        "probability": _PROBABILITIES.get(stage, f"{order / 10 + 0.2:.1f}"),
                     },
                 }
                 for order, stage in enumerate(_DEAL_STAGES)
@@ -267,3 +268,9 @@ def option(value: str, order: int) -> dict[str, Any]:
 def group_of(kind: ObjectType) -> str:
     """Return the property group that every portal has for the type."""
     return _GROUPS[kind.name]
+
+
+def first_group(kind: ObjectType) -> dict[str, Any]:
+    """Return that group as the API shows it."""
+    name = _GROUPS[kind.name]
+    return {"name": name, "label": name, "displayOrder": 0, "archived": False}

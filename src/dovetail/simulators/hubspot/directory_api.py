@@ -1,4 +1,4 @@
-"""What describes a portal: owners, pipelines and the account itself."""
+"""What describes a portal: owners and the account itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from starlette.routing import Route
 
 from dovetail.simulator_sdk.base import json_response
 from dovetail.simulators.hubspot import refusal
-from dovetail.simulators.hubspot.catalog import PIPELINES
 from dovetail.simulators.hubspot.request import flag_in, limit_in
 
 if TYPE_CHECKING:
@@ -53,8 +52,6 @@ class DirectoryApi:
             Route("/account-info/v3/details", self.account, methods=["GET"]),
             Route("/crm/v3/owners", self.owners, methods=["GET"]),
             Route("/crm/v3/owners/{id}", self.owner, methods=["GET"]),
-            Route("/crm/v3/pipelines/{type}", self.pipelines, methods=["GET"]),
-            Route("/crm/v3/pipelines/{type}/{id}", self.pipeline, methods=["GET"]),
         ]
 
     async def account(self, request: Request) -> Response:
@@ -100,21 +97,3 @@ class DirectoryApi:
             if wanted and str(owner[key]) == request.path_params["id"]:
                 return json_response(owner)
         raise refusal.not_found()
-
-    async def pipelines(self, request: Request) -> Response:
-        """Return the pipelines of deals or tickets."""
-        return json_response({"results": self._pipelines(request)})
-
-    async def pipeline(self, request: Request) -> Response:
-        """Return one pipeline."""
-        for pipeline in self._pipelines(request):
-            if pipeline["id"] == request.path_params["id"]:
-                return json_response(pipeline)
-        raise refusal.not_found()
-
-    def _pipelines(self, request: Request) -> list[dict[str, Any]]:
-        kind = {"0-3": "deals", "0-5": "tickets"}.get(request.path_params["type"])
-        found = PIPELINES.get(kind or request.path_params["type"])
-        if found is None:
-            raise refusal.not_found()
-        return found

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dovetail.simulators.hubspot.simulator import HubSpotSimulator
 
 AUTHORIZE_PATH = "/oauth/authorize"
+TOKEN_PATH = "/oauth/v1/token"  # noqa: S105 - a path
 _APP_NAME = "Sandbox app"
 
 
@@ -45,7 +46,7 @@ class OAuthApi:
         return [
             Route(AUTHORIZE_PATH, self.ask, methods=["GET"]),
             Route(AUTHORIZE_PATH, self.decide, methods=["POST"]),
-            Route("/oauth/v1/token", self.issue, methods=["POST"]),
+            Route(TOKEN_PATH, self.issue, methods=["POST"]),
             Route("/oauth/v3/token", self.issue, methods=["POST"]),
             Route("/oauth/v3/token/introspect", self.introspect, methods=["POST"]),
             Route("/oauth/v3/token/revoke", self.revoke, methods=["POST"]),

@@ -17,6 +17,7 @@ from dovetail.simulators.hubspot import refusal
 from dovetail.simulators.hubspot.request import (
     flag_in,
     id_property_of,
+    kind_named,
     kind_of,
     limit_in,
     names_in,
@@ -86,9 +87,12 @@ class ObjectApi:
     async def create(self, request: Request) -> Response:
         """Create a record."""
         kind = kind_of(request)
-        properties = properties_of(await object_in(request))
-        store = self._simulator.store
+        body = await object_in(request)
+        properties = properties_of(body)
+        store, linker = self._simulator.store, self._simulator.linker
+        wanted = linker.read_wanted(kind, body.get("associations"))
         record = store.create(kind, store.check_create(kind, properties), source="INTEGRATION")
+        linker.link(kind, record, wanted)
         return json_response(show(store, kind, record, properties=properties), 201)
 
     async def update(self, request: Request) -> Response:
@@ -140,7 +144,7 @@ class ObjectApi:
         return record
 
     def _show(self, request: Request, kind: ObjectType, record: Record) -> dict[str, Any]:
-        return show(
+        shown = show(
             self._simulator.store,
             kind,
             record,
@@ -148,6 +152,24 @@ class ObjectApi:
             history=names_in(request, "propertiesWithHistory"),
             app_id=self._simulator.credentials["app_id"],
         )
+        linked = self._associations(request, kind, record)
+        return {**shown, "associations": linked} if linked else shown
+
+    def _associations(self, request: Request, kind: ObjectType, record: Record) -> dict[str, Any]:
+        """Return the links to the types that the query names, those without any left out."""
+        linked = {}
+        for name in names_in(request, "associations"):
+            target = kind_named(name)
+            known = self._simulator.store.links.types(kind.name, target.name)
+            links = self._simulator.linker.of(kind, record, target)
+            results = [
+                {"id": id, "type": known[each].noun}
+                for id, types in links.items()
+                for each in types
+            ]
+            if results:
+                linked[target.name] = {"results": results}
+        return linked
 
 
 def _listed(table: Table, after: str | None, *, archived: bool) -> Iterator[Record]:

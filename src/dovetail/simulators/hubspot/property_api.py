@@ -10,10 +10,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dovetail.simulator_sdk.base import json_response
+from dovetail.simulator_sdk.refusal import RefusedError
 from dovetail.simulators.hubspot import refusal
-from dovetail.simulators.hubspot.catalog import ObjectType, group_of
+from dovetail.simulators.hubspot.catalog import ObjectType
 from dovetail.simulators.hubspot.property import Property, iso
-from dovetail.simulators.hubspot.request import flag_in, kind_of, object_in
+from dovetail.simulators.hubspot.request import flag_in, inputs_in, inputs_of, kind_of, object_in
+from dovetail.simulators.hubspot.show import show_batch
 
 if TYPE_CHECKING:
     from dovetail.simulators.hubspot.simulator import HubSpotSimulator
@@ -28,17 +30,19 @@ MAX_UNIQUE = 10
 
 
 class PropertyApi:
-    """Property definitions and their groups."""
+    """Property definitions."""
 
     def __init__(self, simulator: HubSpotSimulator) -> None:
         self._simulator = simulator
 
     def routes(self) -> list[Route]:
-        """Return the routes; groups come before ``{name}``."""
+        """Return the routes; batches come before ``{name}``."""
         return [
             Route(_PATH, self.list_, methods=["GET"]),
             Route(_PATH, self.create, methods=["POST"]),
-            Route(_PATH + "/groups", self.groups, methods=["GET"]),
+            Route(_PATH + "/batch/create", self.create_many, methods=["POST"]),
+            Route(_PATH + "/batch/read", self.read_many, methods=["POST"]),
+            Route(_PATH + "/batch/archive", self.archive_many, methods=["POST"]),
             Route(_PATH + "/{name}", self.one, methods=["GET"]),
             Route(_PATH + "/{name}", self.update, methods=["PATCH"]),
             Route(_PATH + "/{name}", self.archive, methods=["DELETE"]),
@@ -51,12 +55,6 @@ class PropertyApi:
         shown = [each.to_record() for each in defined if each.archived is archived]
         return json_response({"results": shown})
 
-    async def groups(self, request: Request) -> Response:
-        """Return the groups."""
-        name = group_of(kind_of(request))
-        group = {"name": name, "label": name, "displayOrder": 0, "archived": False}
-        return json_response({"results": [group]})
-
     async def one(self, request: Request) -> Response:
         """Return one definition."""
         return json_response(self._found(request).to_record())
@@ -64,7 +62,46 @@ class PropertyApi:
     async def create(self, request: Request) -> Response:
         """Define a property, unique or not; that cannot be changed later."""
         kind = kind_of(request)
+        return json_response(self._define(kind, await object_in(request)).to_record(), 201)
+
+    async def create_many(self, request: Request) -> Response:
+        """Define properties; one that is refused fails alone."""
+        kind = kind_of(request)
+        results, errors = [], []
+        for body in await inputs_in(request):
+            try:
+                results.append(self._define(kind, body).to_record())
+            except RefusedError as error:
+                errors.append(refusal.row_error(error, {"name": [str(body.get("name"))]}))
+        answer = show_batch(results, errors, at=self._simulator.now())
+        return json_response(answer, 207 if errors else 201)
+
+    async def read_many(self, request: Request) -> Response:
+        """Return definitions by name."""
         body = await object_in(request)
+        defined, archived = self._defined(kind_of(request)), body.get("archived") is True
+        results, errors = [], []
+        for entry in inputs_of(body):
+            name = str(entry.get("name"))
+            found = defined.get(name)
+            if found is None or found.archived is not archived:
+                error = refusal.not_found(f"No property named {name} exists")
+                errors.append(refusal.row_error(error, {"name": [name]}))
+            else:
+                results.append(found.to_record())
+        answer = show_batch(results, errors, at=self._simulator.now())
+        return json_response(answer, 207 if errors else 200)
+
+    async def archive_many(self, request: Request) -> Response:
+        """Archive own properties; those that are not there are no error."""
+        defined = self._defined(kind_of(request))
+        for entry in await inputs_in(request):
+            found = defined.get(str(entry.get("name")))
+            if found is not None and not found.native:
+                found.archived = True
+        return Response(status_code=204)
+
+    def _define(self, kind: ObjectType, body: dict[str, Any]) -> Property:
         missing = [name for name in _REQUIRED if not isinstance(body.get(name), str)]
         if missing:
             raise refusal.invalid(f"Some required fields were not set: [{', '.join(missing)}]")
@@ -73,12 +110,9 @@ class PropertyApi:
         name, unique = body["name"], bool(body.get("hasUniqueValue", False))
         if name in defined and not defined[name].archived:
             raise refusal.conflict(f"A property named '{name}' already exists.")
-        if (
-            unique
-            and sum(each.unique and not each.native for each in defined.values()) >= MAX_UNIQUE
-        ):
+        own = [each for each in defined.values() if each.unique and not each.native]
+        if unique and len(own) >= MAX_UNIQUE:
             raise refusal.invalid(f"At most {MAX_UNIQUE} properties with unique values are allowed")
-        created_at = iso(self._simulator.now())
         defined[name] = Property(
             name=name,
             label=body["label"],
@@ -89,9 +123,9 @@ class PropertyApi:
             options=_options(body),
             unique=unique,
             native=False,
-            created_at=created_at,
+            created_at=iso(self._simulator.now()),
         )
-        return json_response(defined[name].to_record(), 201)
+        return defined[name]
 
     async def update(self, request: Request) -> Response:
         """Change label, description, group or options."""
@@ -124,12 +158,13 @@ class PropertyApi:
         return definition
 
     def _check(self, kind: ObjectType, body: dict[str, Any]) -> None:
-        if "name" in body and not _NAME.fullmatch(body["name"]):
+        if "name" in body and not _NAME.fullmatch(str(body["name"])):
             raise refusal.invalid(
                 f"Property name {body['name']!r} is not valid: lower-case letters, digits and "
                 "underscores, a letter first"
             )
-        allowed = {"type": _TYPES, "fieldType": _FIELD_TYPES, "groupName": (group_of(kind),)}
+        groups = tuple(self._simulator.store.groups[kind.name])
+        allowed = {"type": _TYPES, "fieldType": _FIELD_TYPES, "groupName": groups}
         for key, values in allowed.items():
             if key in body and body[key] not in values:
                 raise refusal.invalid(f"{key} {body[key]!r} is not one of {', '.join(values)}")

@@ -22,9 +22,18 @@ def kind_of(request: Request) -> ObjectType:
     Raises:
         RefusedError: There is no such type.
     """
-    given = request.path_params["type"]
+    return kind_named(request.path_params["type"])
+
+
+def kind_named(given: str) -> ObjectType:
+    """
+    Return the object type of this name (plural or singular) or id.
+
+    Raises:
+        RefusedError: There is no such type.
+    """
     for kind in OBJECT_TYPES.values():
-        if given in (kind.name, kind.type_id):
+        if given in (kind.name, kind.singular, kind.type_id):
             return kind
     raise refusal.invalid(f"Unable to infer object type from: {given}")
 
@@ -71,8 +80,6 @@ async def object_in(request: Request) -> dict[str, Any]:
 def properties_of(body: dict[str, Any]) -> dict[str, Any]:
     """Return the `properties` of a record to write."""
     properties = body.get("properties")
-    if body.get("associations"):
-        raise refusal.invalid("The sandbox keeps no associations; write the record without them")
     if not isinstance(properties, dict):
         raise refusal.invalid("Some required fields were not set: [properties]")
     return properties

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,25 +12,32 @@ from typing import Any, ClassVar
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from dovetail.core.clock import Clock
 from dovetail.core.transport import Transport
 from dovetail.simulator_sdk.base import Simulator, json_response
 from dovetail.simulator_sdk.fault import Fault
-from dovetail.simulator_sdk.limit import WindowLimit
 from dovetail.simulator_sdk.people import Person
 from dovetail.simulator_sdk.record import Record, Table
 from dovetail.simulator_sdk.refusal import RefusedError
 from dovetail.simulator_sdk.webhook import WebhookSender
 from dovetail.simulators.hubspot import refusal
 from dovetail.simulators.hubspot.access import ALL_SCOPES, Access
+from dovetail.simulators.hubspot.association_api import AssociationApi
 from dovetail.simulators.hubspot.batch_api import BatchApi
 from dovetail.simulators.hubspot.catalog import OBJECT_TYPES, ObjectType
 from dovetail.simulators.hubspot.directory_api import OWNERS, DirectoryApi
-from dovetail.simulators.hubspot.oauth_api import OAuthApi, bad
+from dovetail.simulators.hubspot.legacy_association_api import LegacyAssociationApi
+from dovetail.simulators.hubspot.lifecycle import follow_deal
+from dovetail.simulators.hubspot.linking import Linker
+from dovetail.simulators.hubspot.oauth_api import AUTHORIZE_PATH, TOKEN_PATH, OAuthApi, bad
 from dovetail.simulators.hubspot.object_api import ObjectApi
+from dovetail.simulators.hubspot.pipeline_api import PipelineApi
 from dovetail.simulators.hubspot.property import LIFECYCLE_STAGES
 from dovetail.simulators.hubspot.property_api import PropertyApi
+from dovetail.simulators.hubspot.property_group_api import PropertyGroupApi
+from dovetail.simulators.hubspot.quota import Quota, limited
 from dovetail.simulators.hubspot.search_api import SearchApi
 from dovetail.simulators.hubspot.store import Change, Fields, ObjectStore
 from dovetail.simulators.hubspot.webhook_api import WebhookApi
@@ -37,7 +45,10 @@ from dovetail.simulators.hubspot.webhook_api import WebhookApi
 # Ten retries within 24 hours: the sum, jitter included, stays below a day.
 RETRY_DELAYS_S = (60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 4800.0, 9600.0, 19200.0, 38400.0)
 
-OAUTH_BURST_LIMIT = 110
+_MOVING = 477
+_MOVE_S = 600.0
+_MAX_URL_BYTES = 16_384
+_DATED_PATH = re.compile(r"/crm/objects/\d{4}-\d{2}/")
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _COMPANY_COLUMNS = {
@@ -73,6 +84,8 @@ class HubSpotSimulator(Simulator):
         search_limit: Searches in any second.
         search_lag_s: Seconds until a write appears in search.
         scopes: What the app was granted; all when None.
+        keeps_primary_id: Whether a merge keeps the primary record's id, as in some portals.
+        deals_move_lifecycle: Whether deals move the lifecycle stage of whom they are linked to.
         webhook_delay_s: Seconds in which events are collected into one request.
         webhook_retry_delays_s: Seconds before each retry of a webhook.
     """
@@ -102,6 +115,8 @@ class HubSpotSimulator(Simulator):
         "companies": _COMPANY_COLUMNS,
     }
     ui_source: ClassVar[str] = "CRM_UI"
+    authorize_path: ClassVar[str] = AUTHORIZE_PATH
+    token_path: ClassVar[str] = TOKEN_PATH
 
     def __init__(  # noqa: PLR0913 - what differs from portal to portal
         self,
@@ -117,11 +132,14 @@ class HubSpotSimulator(Simulator):
         search_limit: int = 5,
         search_lag_s: float = 2.0,
         scopes: Collection[str] | None = None,
+        keeps_primary_id: bool = False,
+        deals_move_lifecycle: bool = False,
         webhook_delay_s: float = 0.1,
         webhook_retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
     ) -> None:
         self._access = Access(self, now=self.now, scopes=ALL_SCOPES if scopes is None else scopes)
         self._webhook_api = WebhookApi(self)
+        self.linker = Linker(self)
         super().__init__(
             clock=clock,
             rng=rng,
@@ -134,6 +152,8 @@ class HubSpotSimulator(Simulator):
         self._burst_limit = burst_limit
         self._daily_limit = daily_limit
         self._search_limit = search_limit
+        self._keeps_primary_id = keeps_primary_id
+        self._deals_move_lifecycle = deals_move_lifecycle
         self.portal_id = self.rng.randrange(10_000_000, 50_000_000)
         self.webhook_secret = str(self._uuid())
         self.credentials = self._new_credentials()
@@ -152,8 +172,12 @@ class HubSpotSimulator(Simulator):
         return [
             *SearchApi(self).routes(),
             *BatchApi(self).routes(),
+            *AssociationApi(self).routes(),
+            *LegacyAssociationApi(self).routes(),
             *ObjectApi(self).routes(),
+            *PropertyGroupApi(self).routes(),
             *PropertyApi(self).routes(),
+            *PipelineApi(self).routes(),
             *DirectoryApi(self).routes(),
             *self._webhook_api.routes(),
             *OAuthApi(self, self._access).routes(),
@@ -165,18 +189,17 @@ class HubSpotSimulator(Simulator):
             now=self.now,
             rng=random.Random(self.rng.getrandbits(64)),
             owners=frozenset(owner["id"] for owner in OWNERS if not owner["archived"]),
-            tell=self._tell,
+            tell=self.tell,
+            keeps_primary_id=self._keeps_primary_id,
         )
-        self._burst = WindowLimit(
-            "ten_secondly_rolling", clock=self.clock, limit=self._burst_limit, per_s=10.0
+        self._quota = Quota(
+            clock=self.clock,
+            now=self.now,
+            burst=self._burst_limit,
+            daily=self._daily_limit,
+            searches=self._search_limit,
         )
-        self._search = WindowLimit("search", clock=self.clock, limit=self._search_limit, per_s=1.0)
-        self._oauth_burst = WindowLimit(
-            "oauth_ten_secondly_rolling", clock=self.clock, limit=OAUTH_BURST_LIMIT, per_s=10.0
-        )
-        self.limits = [self._burst, self._oauth_burst, self._search]
-        self._day = self.now().date()
-        self._calls_today = 0
+        self.limits = self._quota.windows
         self._webhook_api.clear(random.Random(self.rng.getrandbits(64)))
         self._access.clear(random.Random(self.rng.getrandbits(64)))
         self._access.install(self.credentials["refresh_token"])
@@ -203,6 +226,8 @@ class HubSpotSimulator(Simulator):
 
     async def admit(self, request: Request, template: str) -> Response | None:
         """Check credentials, scopes and limits, in this order."""
+        if len(request.url.path) + len(request.url.query) > _MAX_URL_BYTES:
+            return Response("URI Too Long", status_code=414, media_type="text/plain")
         try:
             if template.startswith("/oauth/"):
                 return None
@@ -217,20 +242,17 @@ class HubSpotSimulator(Simulator):
             return self.refuse(error, request)
         return None
 
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call; paths with a date instead of a version mean the same."""
+        path = _DATED_PATH.sub("/crm/v3/objects/", scope.get("path", ""), count=1)
+        await super().app({**scope, "path": path}, receive, send)
+
     def finish(self, request: Request, template: str, response: Response) -> None:
         """Add the rate headers; search and OAuth answers have none."""
         response.headers["x-hubspot-correlation-id"] = str(self._uuid())
         if template.endswith("/search") or template.startswith(("/oauth/", "/webhooks/")):
             return
-        burst = self._burst_of(request)
-        response.headers["X-HubSpot-RateLimit-Max"] = str(burst.limit)
-        response.headers["X-HubSpot-RateLimit-Remaining"] = str(burst.remaining)
-        response.headers["X-HubSpot-RateLimit-Interval-Milliseconds"] = "10000"
-        if burst is self._oauth_burst:
-            return
-        response.headers["X-HubSpot-RateLimit-Daily"] = str(self._daily_limit)
-        left = max(self._daily_limit - self._calls_today, 0)
-        response.headers["X-HubSpot-RateLimit-Daily-Remaining"] = str(left)
+        self._quota.add_headers(response, is_oauth=self._access.is_oauth(request))
 
     def refuse(self, error: RefusedError, request: Request) -> Response:
         """Return HubSpot's error body."""
@@ -249,7 +271,10 @@ class HubSpotSimulator(Simulator):
                 return self.refuse(self._access.expired(self.now()), request)
             case _:
                 status = fault.status or 503
-                return self.refuse(RefusedError("internal error", status=status), request)
+                answer = self.refuse(RefusedError("internal error", status=status), request)
+                if status == _MOVING:
+                    answer.headers["Retry-After"] = str(round(fault.length_s or _MOVE_S))
+                return answer
 
     def create_record(self, resource: str, fields: Mapping[str, Any], *, source: str) -> Record:
         """Create a record as the API would."""
@@ -259,8 +284,10 @@ class HubSpotSimulator(Simulator):
     def update_record(
         self, resource: str, id: str, fields: Mapping[str, Any], *, source: str
     ) -> Record:
-        """Change a record as the API would."""
+        """Change a record as the API would; ``{"archived": false}`` alone restores it."""
         kind = OBJECT_TYPES[resource]
+        if dict(fields) == {"archived": False}:
+            return self.store.restore(kind, id, source=source)
         record = self._live(kind, id)
         changes = self.store.check_update(kind, record, fields)
         return self.store.update(kind, record, changes, source=source)
@@ -313,6 +340,14 @@ class HubSpotSimulator(Simulator):
         lag_s = self.lag_s(request, self.search_lag_s)
         self.store.search[kind.name].catch_up(now=self.clock.now(), lag_s=lag_s)
 
+    def tell(self, change: Change) -> None:
+        """Send webhooks about a change to whoever wants them."""
+        if self._deals_move_lifecycle:
+            follow_deal(self, change)
+        events = self._webhook_api.events_of(change)
+        if events and self.webhooks is not None:
+            self.webhooks.emit(events)
+
     def _new_credentials(self) -> dict[str, str]:
         return {
             "access_token": f"pat-na1-{self._uuid()}",
@@ -330,25 +365,12 @@ class HubSpotSimulator(Simulator):
             raise refusal.not_found(f"no {kind.singular} {id!r} (deleted or never there)")
         return record
 
-    def _tell(self, change: Change) -> None:
-        events = self._webhook_api.events_of(change)
-        if events and self.webhooks is not None:
-            self.webhooks.emit(events)
-
     def _check_limits(self, request: Request, template: str) -> None:
-        today = self.now().date()
-        if today != self._day:
-            self._day, self._calls_today = today, 0
-        if self._calls_today >= self._daily_limit:
-            raise self._limited("DAILY")
-        if template.endswith("/search") and not self._search.admit():
-            raise self._limited("SECONDLY")
-        if not self._burst_of(request).admit():
-            raise self._limited("TEN_SECONDLY_ROLLING")
-        self._calls_today += 1
-
-    def _burst_of(self, request: Request) -> WindowLimit:
-        return self._oauth_burst if self._access.is_oauth(request) else self._burst
+        refused_by = self._quota.admit(
+            is_search=template.endswith("/search"), is_oauth=self._access.is_oauth(request)
+        )
+        if refused_by is not None:
+            raise self._limited(refused_by)
 
     def _check_lock(self, request: Request) -> None:
         path = request.url.path
@@ -357,14 +379,7 @@ class HubSpotSimulator(Simulator):
             raise RefusedError("The resource is locked; wait at least 2 seconds", status=423)
 
     def _limited(self, policy: str) -> RefusedError:
-        which = "daily" if policy == "DAILY" else policy.lower()
-        return RefusedError(
-            f"You have reached your {which} limit.",
-            status=429,
-            errorType="RATE_LIMIT",
-            policyName=policy,
-            requestId=str(self._uuid()),
-        )
+        return limited(policy, str(self._uuid()))
 
     def _uuid(self) -> uuid.UUID:
         return uuid.UUID(int=self.rng.getrandbits(128), version=4)

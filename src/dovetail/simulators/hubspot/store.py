@@ -17,12 +17,17 @@ from dovetail.simulator_sdk.record import Record, Table
 from dovetail.simulator_sdk.refusal import RefusedError
 from dovetail.simulator_sdk.replica import Replica
 from dovetail.simulators.hubspot import refusal
+from dovetail.simulators.hubspot.association import AssociationStore
 from dovetail.simulators.hubspot.catalog import (
     DEFAULT_VALUES,
     OBJECT_TYPES,
     ObjectType,
+    first_group,
+    group_of,
     native_properties,
 )
+from dovetail.simulators.hubspot.merging import merged_fields, moved_fields
+from dovetail.simulators.hubspot.pipeline import PipelineStore
 from dovetail.simulators.hubspot.property import (
     InvalidValueError,
     Property,
@@ -30,6 +35,7 @@ from dovetail.simulators.hubspot.property import (
     later_stage,
     stored_value,
 )
+from dovetail.simulators.hubspot.unique_key import UniqueKeys
 
 Fields = dict[str, str | None]
 
@@ -55,6 +61,7 @@ class ObjectStore:
         rng: Gaps between ids.
         owners: Known owner ids.
         tell: Called with each change.
+        keeps_primary_id: Whether what a merge leaves has the id of the primary record.
     """
 
     def __init__(
@@ -64,11 +71,13 @@ class ObjectStore:
         rng: random.Random,
         owners: frozenset[str],
         tell: Callable[[Change], None],
+        keeps_primary_id: bool = False,
     ) -> None:
         self._now = now
         self._rng = rng
         self._owners = owners
         self._tell = tell
+        self._keeps_primary_id = keeps_primary_id
         self._last_id = 100
         self.tables = {
             name: Table(name, history=kind.history) for name, kind in OBJECT_TYPES.items()
@@ -77,7 +86,12 @@ class ObjectStore:
         self.properties: dict[str, dict[str, Property]] = {
             name: native_properties(kind) for name, kind in OBJECT_TYPES.items()
         }
-        self._keys: dict[tuple[str, str], dict[str, str]] = {}
+        self.groups: dict[str, dict[str, dict[str, Any]]] = {
+            name: {group_of(kind): first_group(kind)} for name, kind in OBJECT_TYPES.items()
+        }
+        self.links = AssociationStore()
+        self.pipelines = PipelineStore(self.properties, iso(now()))
+        self.keys = UniqueKeys(self.properties)
 
     # Reading
 
@@ -99,7 +113,7 @@ class ObjectStore:
         if id_property is None:
             return self.resolve(kind, key)
         self.check_id_property(kind, id_property)
-        id = self._keys.get((kind.name, id_property), {}).get(self._key(id_property, key))
+        id = self.keys.owner(kind, id_property, key)
         return self.tables[kind.name].live(id) if id is not None else None
 
     def check_id_property(
@@ -121,7 +135,8 @@ class ObjectStore:
         if name == "hs_object_id":
             return str(record.id)
         if name == "hs_is_closed_won":
-            return str(record.fields.get("dealstage") == "closedwon").lower()
+            stage = record.fields.get("pipeline"), record.fields.get("dealstage")
+            return str(self.pipelines.is_won(*stage)).lower()
         value: str | None = record.fields.get(name)
         return value
 
@@ -171,7 +186,8 @@ class ObjectStore:
                 f"one of [{listed}] is needed.",
                 field=kind.needs_one_of[0],
             )
-        self._check_keys(kind, fields, owner=None)
+        self._check_stage(kind, fields, {})
+        self.keys.check(kind, fields, owner=None)
         return fields
 
     def check_update(
@@ -182,17 +198,9 @@ class ObjectStore:
         if "lifecyclestage" in changes:
             before = record.fields.get("lifecyclestage")
             changes["lifecyclestage"] = later_stage(before, changes["lifecyclestage"])
-        self._check_keys(kind, changes, owner=record.id)
+        self._check_stage(kind, changes, record.fields)
+        self.keys.check(kind, changes, owner=record.id)
         return changes
-
-    def keys_of(self, kind: ObjectType, fields: Fields) -> list[tuple[str, str]]:
-        """Return the unique keys among these values."""
-        definitions = self.properties[kind.name]
-        return [
-            (name, self._key(name, value))
-            for name, value in fields.items()
-            if value is not None and definitions[name].unique
-        ]
 
     # Writing: the values were checked
 
@@ -220,7 +228,7 @@ class ObjectStore:
         record = self.tables[kind.name].insert(
             str(self._last_id), fields, at=created_at, modified_at=modified_at, source=source
         )
-        self._claim(kind, record.id, fields)
+        self.keys.claim(kind, record.id, fields)
         self.search[kind.name].put(record, at=indexed_at or modified_at)
         return record
 
@@ -230,9 +238,9 @@ class ObjectStore:
         differing = {
             name: value for name, value in changes.items() if record.fields.get(name) != value
         }
-        for name, key in self.keys_of(kind, {n: record.fields.get(n) for n in differing}):
-            self._free(kind, name, key, record.id)
-        self._claim(kind, record.id, differing)
+        before = {name: record.fields.get(name) for name in differing}
+        self.keys.release(kind, record.id, before)
+        self.keys.claim(kind, record.id, differing)
         self.tables[kind.name].update(record.id, changes, at=at, source=source)
         self.search[kind.name].put(record, at=at)
         for name, value in differing.items():
@@ -242,46 +250,56 @@ class ObjectStore:
     def archive(self, kind: ObjectType, record: Record, *, source: str) -> Record:
         """Delete a record softly."""
         at = self._now()
-        self._release(kind, record)
+        self.keys.release(kind, record.id, record.fields)
         self.tables[kind.name].delete(record.id, at=at, source=source)
         self.search[kind.name].put(record, at=at)
         self._tell(Change(kind, "deletion", record, at, source, {"changeFlag": "DELETED"}))
         return record
 
+    def restore(self, kind: ObjectType, id: str, *, source: str) -> Record:
+        """
+        Take a record out of the archive, as people can; its id and links come back.
+
+        Raises:
+            RefusedError: It is not archived, or another record has its e-mail address by now.
+        """
+        record = self.tables[kind.name].get(id)
+        if record is None or not record.deleted or record.merged_into is not None:
+            raise refusal.not_found(f"no archived {kind.singular} {id!r}")
+        self.keys.check(kind, record.fields, owner=id)
+        at = self._now()
+        self.tables[kind.name].restore(id, at=at)
+        self.keys.claim(kind, id, record.fields)
+        self.search[kind.name].put(record, at=at)
+        self._tell(Change(kind, "restore", record, at, source, {}))
+        return record
+
     def erase(self, kind: ObjectType, record: Record, *, source: str) -> None:
         """Delete a record and everything that it held."""
         self.archive(kind, record, source=source)
+        self.links.drop(kind.name, record.id)
         record.fields.clear()
         record.history.clear()
         at = self._now()
         self._tell(Change(kind, "privacyDeletion", record, at, source, {"changeFlag": "DELETED"}))
 
     def merge(self, kind: ObjectType, primary: Record, other: Record, *, source: str) -> Record:
-        """Merge two records into a new one, which both old ids lead to."""
-        at = self._now()
-        table = self.tables[kind.name]
-        moved = {
-            name: value
-            for name, value in other.fields.items()
-            if value is not None and primary.fields.get(name) is None
-        }
-        fields: Fields = {**primary.fields, **moved}
-        stages = [each.fields.get("lifecyclestage") for each in (primary, other)]
-        if all(stages):
-            fields["lifecyclestage"] = later_stage(stages[1], stages[0])
-        self._note_merge(kind, fields, primary, other, at)
+        """Merge two records into a new one (or the primary one), which both old ids lead to."""
+        at, keeps_id, moved = self._now(), self._keeps_primary_id, moved_fields(primary, other)
+        fields = merged_fields(kind, primary, other, at=at, keeps_id=keeps_id)
         for record in (primary, other):
-            self._release(kind, record)
-        merged = self.insert(
-            kind,
-            fields,
-            created_at=min(primary.created_at, other.created_at),
-            modified_at=at,
-            source=source,
-        )
-        for record in (primary, other):
-            table.delete(record.id, at=at, source=source, merged_into=merged.id)
+            self.keys.release(kind, record.id, record.fields)
+        if keeps_id:
+            merged = self.tables[kind.name].update(primary.id, fields, at=at, source=source)
+            self.keys.claim(kind, merged.id, fields)
+            self.search[kind.name].put(merged, at=at)
+        else:
+            created_at = min(primary.created_at, other.created_at)
+            merged = self.insert(kind, fields, created_at=created_at, modified_at=at, source=source)
+        for record in (other,) if keeps_id else (primary, other):
+            self.tables[kind.name].delete(record.id, at=at, source=source, merged_into=merged.id)
             self.search[kind.name].put(record, at=at)
+            self.links.move(kind.name, record.id, merged.id)
         facts = {
             "primaryObjectId": int(primary.id),
             "mergedObjectIds": [int(other.id)],
@@ -291,67 +309,16 @@ class ObjectStore:
         self._tell(Change(kind, "merge", merged, at, source, facts))
         return merged
 
-    def _note_merge(
-        self, kind: ObjectType, fields: Fields, primary: Record, other: Record, at: datetime
-    ) -> None:
-        earlier = [each.fields.get("hs_merged_object_ids") for each in (primary, other)]
-        fields["hs_merged_object_ids"] = ";".join(
-            [*(ids for ids in earlier if ids), primary.id, other.id]
-        )
-        if kind.name != "contacts":
-            return
-        millis = round(at.timestamp() * 1000)
-        vids = [each.fields.get("hs_calculated_merged_vids") for each in (primary, other)]
-        fields["hs_calculated_merged_vids"] = ";".join(
-            [*(text for text in vids if text), f"{primary.id}:{millis}", f"{other.id}:{millis}"]
-        )
-        secondary = [
-            address
-            for each in (primary, other)
-            for address in (each.fields.get("hs_additional_emails") or "").split(";")
-        ]
-        address = other.fields.get("email")
-        if primary.fields.get("email") is not None and address is not None:
-            secondary.append(address)
-        fields["hs_additional_emails"] = ";".join(filter(None, secondary)) or None
-
     def _stored(self, definition: Property, value: str, present: str | None) -> str | None:
         stored = stored_value(definition, value, before=present)
         if definition.name != "hubspot_owner_id" or stored is None or stored in self._owners:
             return stored
         raise InvalidValueError("INVALID_OWNER_ID", f"Owner with id {stored} does not exist")
 
-    def _check_keys(self, kind: ObjectType, fields: Fields, *, owner: str | None) -> None:
-        for name, key in self.keys_of(kind, fields):
-            taken_by = self._keys.get((kind.name, name), {}).get(key)
-            if taken_by is None or taken_by == owner:
-                continue
-            if name == "email":
-                raise refusal.conflict(f"{kind.label} already exists. Existing ID: {taken_by}")
-            raise refusal.invalid(
-                f"Cannot set PropertyValueCoordinates{{objectTypeId={kind.type_id}, "
-                f"propertyName={name}, value={fields[name]}}} on {owner or 'a new record'}. "
-                f"{taken_by} already has that value.",
-                field=name,
-            )
-
-    def _claim(self, kind: ObjectType, id: str, fields: Fields) -> None:
-        for name, key in self.keys_of(kind, fields):
-            self._keys.setdefault((kind.name, name), {})[key] = id
-        for address in (fields.get("hs_additional_emails") or "").split(";"):
-            if address:
-                self._keys.setdefault((kind.name, "email"), {})[address] = id
-
-    def _release(self, kind: ObjectType, record: Record) -> None:
-        for name, key in self.keys_of(kind, record.fields):
-            self._free(kind, name, key, record.id)
-        for address in (record.fields.get("hs_additional_emails") or "").split(";"):
-            self._free(kind, "email", address, record.id)
-
-    def _free(self, kind: ObjectType, name: str, key: str, id: str) -> None:
-        keys = self._keys.get((kind.name, name), {})
-        if keys.get(key) == id:
-            del keys[key]
+    def _check_stage(self, kind: ObjectType, changes: Fields, before: Fields) -> None:
+        problem = self.pipelines.problem(kind.name, changes, before)
+        if problem is not None:
+            raise refusal.invalid_properties([problem])
 
     def _tell_property(
         self,
@@ -364,10 +331,6 @@ class ObjectStore:
     ) -> None:
         facts = {"propertyName": name, "propertyValue": value or ""}
         self._tell(Change(kind, "propertyChange", record, at, source, facts))
-
-    @staticmethod
-    def _key(name: str, value: str) -> str:
-        return value.strip().lower() if name == "email" else value
 
 
 def _text(name: str, sent: Any) -> str:

@@ -151,7 +151,7 @@ class WebhookApi:
         self._target(url, 10)
         self._subscriptions.clear()
         for kind in OBJECT_TYPES.values():
-            for event in ("creation", "deletion", "merge"):
+            for event in ("creation", "deletion", "merge", "restore", "associationChange"):
                 self._subscribe(f"{kind.singular}.{event}", None, active=True)
             for definition in native_properties(kind).values():
                 if not definition.read_only:
@@ -174,8 +174,8 @@ class WebhookApi:
                         "occurredAt": round(change.at.timestamp() * 1000),
                         "subscriptionType": subscription["eventType"],
                         "attemptNumber": 0,
-                        "objectId": int(change.record.id),
                         "changeSource": change.source,
+                        **_subject_of(change),
                         **change.facts,
                         **_type_id(subscription),
                     }
@@ -262,6 +262,11 @@ def _wants(subscription: dict[str, Any], change: Change) -> bool:
         return False
     named = change.facts.get("propertyName")
     return named is None or named == subscription.get("propertyName")
+
+
+def _subject_of(change: Change) -> dict[str, int]:
+    """Return which record an event is about; one about a link names both of its ends instead."""
+    return {} if change.event == "associationChange" else {"objectId": int(change.record.id)}
 
 
 def _type_id(subscription: dict[str, Any]) -> dict[str, str]:

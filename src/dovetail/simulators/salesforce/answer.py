@@ -1,13 +1,16 @@
-"""Replies and refusals as HTTP answers, those of an outage too."""
+"""Between HTTP and the API: requests as calls, replies and refusals as answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from starlette.requests import Request
 from starlette.responses import Response
 
 from dovetail.simulator_sdk.base import json_response
-from dovetail.simulator_sdk.fault import Fault
+from dovetail.simulator_sdk.fault import Fault, FaultPlan
 from dovetail.simulators.salesforce.refusal import SalesforceError
-from dovetail.simulators.salesforce.rest.call import Reply
+from dovetail.simulators.salesforce.rest.call import Call, Operation, Reply
 from dovetail.simulators.salesforce.session import OAuthError
 
 INVALID_SESSION = SalesforceError(401, "INVALID_SESSION_ID", "Session expired or invalid")
@@ -23,6 +26,33 @@ _UNAVAILABLE = SalesforceError(
 _UNEXPECTED = SalesforceError(
     500, "UNKNOWN_EXCEPTION", "An unexpected error occurred. Please try again later."
 )
+
+
+async def call_of(
+    request: Request, operation: Operation, faults: FaultPlan, count: Callable[[], bool]
+) -> Call:
+    """
+    Return what a request asks an operation for.
+
+    Raises:
+        SalesforceError: Its body is of another kind than the operation takes (415).
+    """
+    body = await request.body()
+    content_type = request.headers.get("content-type", "")
+    if body and not content_type.lower().startswith(operation.takes):
+        message = f"Content-Type header specified in HTTP request is not supported: {content_type}"
+        raise SalesforceError(415, "UNSUPPORTED_MEDIA_TYPE", message)
+    params = dict(request.path_params)
+    return Call(
+        method=request.method,
+        version=params.pop("version"),
+        params=params,
+        query=dict(request.query_params),
+        headers=dict(request.headers),
+        body=body,
+        strike=lambda kind: faults.take(kind, path=request.url.path, method=request.method),
+        count=count,
+    )
 
 
 def answer_of(reply: Reply) -> Response:
@@ -54,4 +84,7 @@ def outage_of(fault: Fault, *, at_login: bool) -> Response:
         return refusal_of(_UNEXPECTED)
     if status == 503:
         return refusal_of(_UNAVAILABLE)
+    if status < 500:
+        # The edge in front of the platform refuses without a word.
+        return Response(status_code=status)
     return Response("<html><body>Bad gateway</body></html>", status, media_type="text/html")

@@ -6,93 +6,35 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from dovetail.simulators.salesforce.campaign import CAMPAIGN, CAMPAIGN_MEMBER
+from dovetail.simulators.salesforce.directory import ORGANIZATION, USER
 from dovetail.simulators.salesforce.field import Field
 from dovetail.simulators.salesforce.sobject import SObject
+from dovetail.simulators.salesforce.standard_field import (
+    address,
+    identity,
+    join_address,
+    loaded_columns,
+    master,
+    owner,
+    phone,
+    reference,
+    system_fields,
+)
 
 _LEAD_SOURCES = ("Web", "Phone Inquiry", "Partner Referral", "Purchased List", "Other")
 _WON = "Closed Won"
-_STAGES = ("Prospecting", "Qualification", "Proposal/Price Quote", _WON, "Closed Lost")
+_PROBABILITIES = {
+    "Prospecting": 10.0,
+    "Qualification": 10.0,
+    "Proposal/Price Quote": 75.0,
+    _WON: 100.0,
+    "Closed Lost": 0.0,
+}
+_STAGES = tuple(_PROBABILITIES)
 _CASE_CLOSED = "Closed"
-
-_ADDRESS_COLUMNS = ("street", "city", "state", "postal_code", "country")
-_ADDRESS_PARTS = ("Street", "City", "State", "PostalCode", "Country")
-_ADDRESS_LENGTHS = (255, 40, 80, 20, 80)
-_ADDRESS_LABELS = ("Street", "City", "State/Province", "Zip/Postal Code", "Country")
-
-
-def _system_fields() -> tuple[Field, ...]:
-    return (
-        Field("CreatedDate", "datetime", "Created Date", read_only=True),
-        _user_reference("CreatedById", "Created By ID", "CreatedBy", read_only=True),
-        Field("LastModifiedDate", "datetime", "Last Modified Date", read_only=True),
-        _user_reference("LastModifiedById", "Last Modified By ID", "LastModifiedBy", True),
-        Field("SystemModstamp", "datetime", "System Modstamp", read_only=True),
-    )
-
-
-def _identity(object_name: str) -> tuple[Field, ...]:
-    return (
-        Field("Id", "id", f"{object_name} ID", length=18, read_only=True, id_lookup=True),
-        Field("IsDeleted", "boolean", "Deleted", read_only=True, default=False),
-    )
-
-
-def _master(object_name: str) -> Field:
-    return Field(
-        "MasterRecordId",
-        "reference",
-        "Master Record ID",
-        length=18,
-        read_only=True,
-        refers_to=(object_name,),
-        relationship="MasterRecord",
-    )
-
-
-def _reference(name: str, label: str, target: str, relationship: str) -> Field:
-    return Field(
-        name, "reference", label, length=18, refers_to=(target,), relationship=relationship
-    )
-
-
-def _user_reference(name: str, label: str, relationship: str, read_only: bool = False) -> Field:
-    return Field(
-        name,
-        "reference",
-        label,
-        length=18,
-        read_only=read_only,
-        refers_to=("User",),
-        relationship=relationship,
-    )
-
-
-def _owner() -> Field:
-    return _user_reference("OwnerId", "Owner ID", "Owner")
-
-
-def _address(kind: str) -> tuple[Field, ...]:
-    parts = tuple(
-        Field(
-            f"{kind}{part}",
-            "textarea" if part == "Street" else "string",
-            f"{kind} {label}".strip(),
-            length=length,
-        )
-        for part, label, length in zip(
-            _ADDRESS_PARTS, _ADDRESS_LABELS, _ADDRESS_LENGTHS, strict=True
-        )
-    )
-    compound = Field(f"{kind}Address", "address", f"{kind} Address".strip(), calculated=True)
-    return (*parts, compound)
-
-
-def _join_address(row: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    parts = {part[0].lower() + part[1:]: row.get(kind + part) for part in _ADDRESS_PARTS}
-    if not any(parts.values()):
-        return {f"{kind}Address": None}
-    unlocated = {"geocodeAccuracy": None, "latitude": None, "longitude": None}
-    return {f"{kind}Address": parts | unlocated}
+_CASE_STATUSES = ("New", "Working", "Escalated", _CASE_CLOSED)
+_LEAD_STATUSES = ("Open - Not Contacted", "Working - Contacted", "Closed - Converted")
 
 
 def _full_name(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,20 +43,28 @@ def _full_name(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _derive_contact(row: Mapping[str, Any]) -> dict[str, Any]:
-    return _full_name(row) | _join_address(row, "Mailing") | _join_address(row, "Other")
+    return _full_name(row) | join_address(row, "Mailing") | join_address(row, "Other")
 
 
 def _derive_lead(row: Mapping[str, Any]) -> dict[str, Any]:
-    return _full_name(row) | _join_address(row, "")
+    return _full_name(row) | join_address(row, "")
 
 
 def _derive_account(row: Mapping[str, Any]) -> dict[str, Any]:
-    return _join_address(row, "Billing")
+    return join_address(row, "Billing")
 
 
 def _derive_opportunity(row: Mapping[str, Any]) -> dict[str, Any]:
     stage = str(row.get("StageName"))
     return {"IsWon": stage == _WON, "IsClosed": stage.startswith("Closed")}
+
+
+def _imply_probability(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage brings its probability along, unless the same write sets another one."""
+    stage = sent.get("StageName")
+    if stage not in _PROBABILITIES or sent.get("Probability") is not None:
+        return {}
+    return {"Probability": _PROBABILITIES[stage]}
 
 
 def _derive_case(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,24 +75,13 @@ def _derive_case(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _phone(name: str, label: str) -> Field:
-    return Field(name, "phone", label, length=40)
-
-
-def _columns(kind: str, **others: str) -> dict[str, str]:
-    address = {
-        column: kind + part for column, part in zip(_ADDRESS_COLUMNS, _ADDRESS_PARTS, strict=True)
-    }
-    return others | address
-
-
 CONTACT = SObject(
     name="Contact",
     plural="Contacts",
     key_prefix="003",
     derive=_derive_contact,
     is_mergeable=True,
-    columns=_columns(
+    columns=loaded_columns(
         "Mailing",
         first_name="FirstName",
         last_name="LastName",
@@ -152,9 +91,9 @@ CONTACT = SObject(
         job_title="Title",
     ),
     fields=(
-        *_identity("Contact"),
-        _master("Contact"),
-        _reference("AccountId", "Account ID", "Account", "Account"),
+        *identity("Contact"),
+        master("Contact"),
+        reference("AccountId", "Account ID", "Account", "Account"),
         Field("LastName", label="Last Name", length=80, required=True),
         Field("FirstName", label="First Name", length=40),
         Field(
@@ -165,15 +104,15 @@ CONTACT = SObject(
             picklist=("Mr.", "Ms.", "Mrs.", "Dr.", "Prof."),
         ),
         Field("Name", label="Full Name", length=121, calculated=True),
-        *_address("Other"),
-        *_address("Mailing"),
-        _phone("Phone", "Business Phone"),
-        _phone("Fax", "Business Fax"),
-        _phone("MobilePhone", "Mobile Phone"),
-        _phone("HomePhone", "Home Phone"),
-        _phone("OtherPhone", "Other Phone"),
-        _phone("AssistantPhone", "Asst. Phone"),
-        _reference("ReportsToId", "Reports To ID", "Contact", "ReportsTo"),
+        *address("Other"),
+        *address("Mailing"),
+        phone("Phone", "Business Phone"),
+        phone("Fax", "Business Fax"),
+        phone("MobilePhone", "Mobile Phone"),
+        phone("HomePhone", "Home Phone"),
+        phone("OtherPhone", "Other Phone"),
+        phone("AssistantPhone", "Asst. Phone"),
+        reference("ReportsToId", "Reports To ID", "Contact", "ReportsTo"),
         Field("Email", "email", "Email", length=80, id_lookup=True),
         Field("Title", label="Title", length=128),
         Field("Department", label="Department", length=80),
@@ -181,11 +120,11 @@ CONTACT = SObject(
         Field("LeadSource", "picklist", "Lead Source", length=255, picklist=_LEAD_SOURCES),
         Field("Birthdate", "date", "Birthdate"),
         Field("Description", "textarea", "Contact Description", length=32_000),
-        _owner(),
+        owner(),
         Field("HasOptedOutOfEmail", "boolean", "Email Opt Out", default=False),
         Field("HasOptedOutOfFax", "boolean", "Fax Opt Out", default=False),
         Field("DoNotCall", "boolean", "Do Not Call", default=False),
-        *_system_fields(),
+        *system_fields(),
         Field("LastActivityDate", "date", "Last Activity", read_only=True),
         Field("EmailBouncedReason", label="Email Bounced Reason", length=255, read_only=True),
         Field("EmailBouncedDate", "datetime", "Email Bounced Date", read_only=True),
@@ -198,7 +137,7 @@ ACCOUNT = SObject(
     key_prefix="001",
     derive=_derive_account,
     is_mergeable=True,
-    columns=_columns(
+    columns=loaded_columns(
         "Billing",
         name="Name",
         website="Website",
@@ -208,20 +147,20 @@ ACCOUNT = SObject(
         annual_revenue="AnnualRevenue",
     ),
     fields=(
-        *_identity("Account"),
-        _master("Account"),
+        *identity("Account"),
+        master("Account"),
         Field("Name", label="Account Name", length=255, required=True),
         Field("Type", "picklist", "Account Type", length=255, picklist=("Prospect", "Customer")),
-        _reference("ParentId", "Parent Account ID", "Account", "Parent"),
-        *_address("Billing"),
-        _phone("Phone", "Account Phone"),
+        reference("ParentId", "Parent Account ID", "Account", "Parent"),
+        *address("Billing"),
+        phone("Phone", "Account Phone"),
         Field("Website", "url", "Website", length=255),
         Field("Industry", "picklist", "Industry", length=255, picklist=("Banking", "Retail")),
         Field("AnnualRevenue", "currency", "Annual Revenue"),
         Field("NumberOfEmployees", "int", "Employees"),
         Field("Description", "textarea", "Account Description", length=32_000),
-        _owner(),
-        *_system_fields(),
+        owner(),
+        *system_fields(),
     ),
 )
 
@@ -231,7 +170,7 @@ LEAD = SObject(
     key_prefix="00Q",
     derive=_derive_lead,
     is_mergeable=True,
-    columns=_columns(
+    columns=loaded_columns(
         "",
         first_name="FirstName",
         last_name="LastName",
@@ -242,23 +181,37 @@ LEAD = SObject(
         company_name="Company",
     ),
     fields=(
-        *_identity("Lead"),
-        _master("Lead"),
+        *identity("Lead"),
+        master("Lead"),
         Field("LastName", label="Last Name", length=80, required=True),
         Field("FirstName", label="First Name", length=40),
         Field("Name", label="Full Name", length=121, calculated=True),
         Field("Title", label="Title", length=128),
         Field("Company", label="Company", length=255, required=True),
-        *_address(""),
-        _phone("Phone", "Phone"),
-        _phone("MobilePhone", "Mobile Phone"),
+        *address(""),
+        phone("Phone", "Phone"),
+        phone("MobilePhone", "Mobile Phone"),
         Field("Email", "email", "Email", length=80, id_lookup=True),
         Field("LeadSource", "picklist", "Lead Source", length=255, picklist=_LEAD_SOURCES),
-        Field("Status", "picklist", "Status", length=255, default="Open - Not Contacted"),
-        _owner(),
+        Field(
+            "Status",
+            "picklist",
+            "Status",
+            length=255,
+            picklist=_LEAD_STATUSES,
+            default=_LEAD_STATUSES[0],
+        ),
+        owner(),
         Field("IsConverted", "boolean", "Converted", read_only=True, default=False),
         Field("ConvertedDate", "date", "Converted Date", read_only=True),
-        *_system_fields(),
+        *(
+            replace(
+                reference(f"Converted{name}Id", f"Converted {name} ID", name, f"Converted{name}"),
+                read_only=True,
+            )
+            for name in ("Account", "Contact", "Opportunity")
+        ),
+        *system_fields(),
     ),
 )
 
@@ -267,20 +220,22 @@ OPPORTUNITY = SObject(
     plural="Opportunities",
     key_prefix="006",
     derive=_derive_opportunity,
+    imply=_imply_probability,
     columns={"name": "Name", "amount": "Amount", "stage": "StageName", "close_date": "CloseDate"},
     fields=(
-        *_identity("Opportunity"),
-        _reference("AccountId", "Account ID", "Account", "Account"),
+        *identity("Opportunity"),
+        reference("AccountId", "Account ID", "Account", "Account"),
         Field("Name", label="Name", length=120, required=True),
         Field("Description", "textarea", "Description", length=32_000),
         Field("StageName", "picklist", "Stage", length=255, required=True, picklist=_STAGES),
         Field("Amount", "currency", "Amount"),
         Field("Probability", "percent", "Probability (%)"),
+        reference("CampaignId", "Campaign ID", "Campaign", "Campaign"),
         Field("CloseDate", "date", "Close Date", required=True),
         Field("IsClosed", "boolean", "Closed", calculated=True),
         Field("IsWon", "boolean", "Won", calculated=True),
-        _owner(),
-        *_system_fields(),
+        owner(),
+        *system_fields(),
     ),
 )
 
@@ -298,55 +253,42 @@ CASE = SObject(
         "requester_email": "SuppliedEmail",
     },
     fields=(
-        *_identity("Case"),
-        _master("Case"),
+        *identity("Case"),
+        master("Case"),
         Field("CaseNumber", label="Case Number", length=30, read_only=True),
-        _reference("ContactId", "Contact ID", "Contact", "Contact"),
-        _reference("AccountId", "Account ID", "Account", "Account"),
+        reference("ContactId", "Contact ID", "Contact", "Contact"),
+        reference("AccountId", "Account ID", "Account", "Account"),
         Field("SuppliedEmail", "email", "Web Email", length=80),
-        Field("Status", "picklist", "Status", length=255, default="New"),
-        Field("Origin", "picklist", "Case Origin", length=255),
+        Field("Status", "picklist", "Status", length=255, picklist=_CASE_STATUSES, default="New"),
+        Field("Origin", "picklist", "Case Origin", length=255, picklist=("Phone", "Email", "Web")),
         Field("Subject", label="Subject", length=255),
-        Field("Priority", "picklist", "Priority", length=255, default="Medium"),
+        Field(
+            "Priority",
+            "picklist",
+            "Priority",
+            length=255,
+            picklist=("High", "Medium", "Low"),
+            default="Medium",
+        ),
         Field("Description", "textarea", "Description", length=32_000),
         Field("IsClosed", "boolean", "Closed", calculated=True),
         Field("ClosedDate", "datetime", "Closed Date", calculated=True),
-        _owner(),
-        *_system_fields(),
+        owner(),
+        *system_fields(),
     ),
 )
 
-USER = SObject(
-    name="User",
-    plural="Users",
-    key_prefix="005",
-    is_writable=False,
-    fields=(
-        *_identity("User")[:1],
-        Field("Username", label="Username", length=80, read_only=True),
-        Field("Name", label="Full Name", length=121, read_only=True),
-        Field("Email", "email", "Email", length=128, read_only=True),
-        Field("IsActive", "boolean", "Active", read_only=True),
-        *_system_fields(),
-    ),
+STANDARD_OBJECTS = (
+    CONTACT,
+    ACCOUNT,
+    LEAD,
+    OPPORTUNITY,
+    CASE,
+    CAMPAIGN,
+    CAMPAIGN_MEMBER,
+    USER,
+    ORGANIZATION,
 )
-
-ORGANIZATION = SObject(
-    name="Organization",
-    plural="Organizations",
-    key_prefix="00D",
-    is_writable=False,
-    fields=(
-        *_identity("Organization")[:1],
-        Field("Name", label="Name", length=80, read_only=True),
-        Field("OrganizationType", "picklist", "Edition", length=40, read_only=True),
-        Field("InstanceName", label="Instance Name", length=5, read_only=True),
-        Field("IsSandbox", "boolean", "Is Sandbox", read_only=True),
-        *_system_fields(),
-    ),
-)
-
-STANDARD_OBJECTS = (CONTACT, ACCOUNT, LEAD, OPPORTUNITY, CASE, USER, ORGANIZATION)
 
 
 def add_external_ids(sobject: SObject, names: tuple[str, ...]) -> SObject:

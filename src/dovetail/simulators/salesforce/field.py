@@ -34,6 +34,7 @@ class Field:
         length: Characters at most, for text.
         required: A create without it is refused.
         read_only: Neither a create nor an update may set it.
+        create_only: A create may set it, an update may not.
         calculated: Derived from other fields, so never stored.
         external_id: Flagged External ID: an upsert can match on it.
         id_lookup: An upsert can match on it.
@@ -51,6 +52,7 @@ class Field:
     length: int = 0
     required: bool = False
     read_only: bool = False
+    create_only: bool = False
     calculated: bool = False
     external_id: bool = False
     id_lookup: bool = False
@@ -90,7 +92,7 @@ class Field:
             "length": self.length,
             "nillable": self._is_nillable,
             "createable": self.is_writable,
-            "updateable": self.is_writable,
+            "updateable": self.is_writable and not self.create_only,
             "defaultedOnCreate": self._is_defaulted,
             "custom": self.name.endswith("__c"),
             "externalId": self.external_id,
@@ -103,7 +105,12 @@ class Field:
             "referenceTo": list(self.refers_to),
             "relationshipName": self.relationship,
             "picklistValues": [
-                {"value": value, "label": value, "active": True, "defaultValue": False}
+                {
+                    "value": value,
+                    "label": value,
+                    "active": True,
+                    "defaultValue": value == self.default,
+                }
                 for value in self.picklist
             ],
         }

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from dovetail.simulators.salesforce import moment
 from dovetail.simulators.salesforce.catalog import STANDARD_OBJECTS, add_external_ids
+from dovetail.simulators.salesforce.field import Field
 from dovetail.simulators.salesforce.identifier import IdSequence
 from dovetail.simulators.salesforce.refusal import SalesforceError, not_found
 from dovetail.simulators.salesforce.sobject import Row, SObject
 from dovetail.simulators.salesforce.table import Table
 
-_OBJECTS_WITH_EXTERNAL_IDS = frozenset({"Contact", "Account", "Lead"})
+_OBJECTS_WITH_EXTERNAL_IDS = frozenset(
+    {"Contact", "Account", "Lead", "Opportunity", "Case", "Campaign"}
+)
+
+
+_OWN_USER = "Integration"
+_USERS = (
+    (_OWN_USER, "User", True),
+    ("Grace", "Hopper", True),
+    ("Alan", "Turing", True),
+    ("Gone", "Away", False),
+)
 
 
 class Org:
@@ -24,7 +37,8 @@ class Org:
     Args:
         now: The platform's time, in whole seconds.
         name: What the org is called.
-        external_id_fields: Custom fields, External ID and Unique, of contacts, accounts and leads.
+        external_id_fields: Custom fields, External ID and Unique, of the objects that people keep.
+        custom_fields: By object name, further fields of its own.
         has_duplicate_rule: Whether a contact with the e-mail address of another is questioned.
     """
 
@@ -34,6 +48,7 @@ class Org:
         now: Callable[[], datetime],
         name: str,
         external_id_fields: tuple[str, ...] = (),
+        custom_fields: Mapping[str, Sequence[Field]] | None = None,
         has_duplicate_rule: bool = False,
     ) -> None:
         self.now = now
@@ -47,6 +62,8 @@ class Org:
             whole = sobject
             if sobject.name in _OBJECTS_WITH_EXTERNAL_IDS:
                 whole = add_external_ids(sobject, external_id_fields)
+            own = tuple((custom_fields or {}).get(sobject.name, ()))
+            whole = replace(whole, fields=whole.fields + own)
             self.catalog[whole.name.lower()] = whole
             self._tables[whole.name] = Table(whole)
             self._ids[whole.name] = IdSequence(whole.key_prefix)
@@ -67,17 +84,22 @@ class Org:
             row_id=self.id,
             at=self.founded_at,
         )
-        self.insert(
-            "User",
-            {
-                "Username": "integration@sandbox.example.com",
-                "Name": "Integration User",
-                "Email": "integration@sandbox.example.com",
-                "IsActive": True,
-            },
-            row_id=self.user_id,
-            at=self.founded_at,
-        )
+        for first, last, active in _USERS:
+            email = f"{first}@sandbox.example.com".lower()
+            is_own = first == _OWN_USER
+            self.insert(
+                "User",
+                {
+                    "Username": email,
+                    "FirstName": first,
+                    "LastName": last,
+                    "Name": f"{first} {last}",
+                    "Email": email,
+                    "IsActive": active,
+                },
+                row_id=self.user_id if is_own else None,
+                at=self.founded_at,
+            )
 
     def sobject(self, name: str) -> SObject:
         """
@@ -90,6 +112,20 @@ class Org:
         if found is None:
             raise not_found()
         return found
+
+    def add_field(self, sobject: SObject, field: Field) -> None:
+        """
+        Add a field to an object; rows that exist have its default.
+
+        Raises:
+            SalesforceError: The object has such a field.
+        """
+        if sobject.find(field.name) is not None:
+            message = f"There is already a field named {field.name} on {sobject.name}."
+            raise SalesforceError(400, "DUPLICATE_DEVELOPER_NAME", message, (field.name,))
+        wider = replace(sobject, fields=(*sobject.fields, field))
+        self.catalog[wider.name.lower()] = wider
+        self._tables[wider.name].widen(wider, field.name, field.default)
 
     def table(self, sobject: SObject) -> Table:
         """Return the rows of an object."""

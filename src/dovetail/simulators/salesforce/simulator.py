@@ -20,15 +20,22 @@ from dovetail.simulator_sdk.people import Person
 from dovetail.simulator_sdk.record import Record, Table
 from dovetail.simulator_sdk.refusal import RefusedError
 from dovetail.simulator_sdk.registration import Registration
-from dovetail.simulators.salesforce import moment
 from dovetail.simulators.salesforce.answer import (
     INVALID_SESSION,
     LIMIT_EXCEEDED,
     answer_of,
+    call_of,
     outage_of,
     refusal_of,
 )
+from dovetail.simulators.salesforce.bulk.job import Bulk
+from dovetail.simulators.salesforce.bulk.loading import Loader
+from dovetail.simulators.salesforce.bulk.shelf import JobShelf, rows_of
+from dovetail.simulators.salesforce.campaign import CAMPAIGN, CAMPAIGN_MEMBER
 from dovetail.simulators.salesforce.catalog import ACCOUNT, CASE, CONTACT, LEAD, OPPORTUNITY
+from dovetail.simulators.salesforce.conversion import convert
+from dovetail.simulators.salesforce.customizing import read_field
+from dovetail.simulators.salesforce.field import Field
 from dovetail.simulators.salesforce.identifier import IdSequence
 from dovetail.simulators.salesforce.login import (
     APP_SCOPE,
@@ -41,12 +48,13 @@ from dovetail.simulators.salesforce.login import (
 from dovetail.simulators.salesforce.org import Org
 from dovetail.simulators.salesforce.record_view import RecordView, to_record
 from dovetail.simulators.salesforce.refusal import SalesforceError, not_found
-from dovetail.simulators.salesforce.rest.call import Api, Call, Operation
+from dovetail.simulators.salesforce.rest import bulk_ingest, bulk_query
+from dovetail.simulators.salesforce.rest.call import Api, Operation
 from dovetail.simulators.salesforce.rest.composite import OPERATIONS
 from dovetail.simulators.salesforce.rest.cursor import CursorShelf
+from dovetail.simulators.salesforce.seeding import Seeder
 from dovetail.simulators.salesforce.session import SessionBook, new_secret
 from dovetail.simulators.salesforce.sobject import Row, SObject
-from dovetail.simulators.salesforce.value import clean
 from dovetail.simulators.salesforce.version import is_retired, is_supported, listed_versions
 from dovetail.simulators.salesforce.write import Writer, row_id_of
 
@@ -55,6 +63,7 @@ _DATA = "/services/data/{version}"
 _OPEN_TO_ALL = frozenset({_VERSIONS, AUTHORIZE_PATH, TOKEN_PATH, REVOKE_PATH})
 _MAX_URI_BYTES = 16_384
 _DAY_S = 24 * 3600.0
+_QUERY_JOBS_A_DAY = 10_000
 _CODE_LIFE_S = 900.0
 AUTOMATION = "AUTOMATION"
 """Source of an edit that a workflow or job makes: it moves SystemModstamp alone."""
@@ -65,6 +74,8 @@ _OBJECTS = {
     "leads": LEAD,
     "deals": OPPORTUNITY,
     "tickets": CASE,
+    "campaigns": CAMPAIGN,
+    "campaign_members": CAMPAIGN_MEMBER,
 }
 
 
@@ -82,9 +93,11 @@ class Salesforce(Simulator):
         daily_limit: API calls in any 24 hours.
         commit_lag_s: How long a write stays invisible to queries.
         external_id_fields: Custom fields to add, flagged External ID and Unique; an org has none.
+        custom_fields: By object name, further fields of its own (``Score__c``).
         has_duplicate_rule: Whether creating a contact with a known e-mail address is questioned.
         session_timeout_s: A session ends when it is not used for so long.
         rotates_refresh_tokens: Whether each refresh replaces the refresh token.
+        bulk_job_s: How long a bulk job takes.
     """
 
     platform = "salesforce"
@@ -93,6 +106,8 @@ class Salesforce(Simulator):
     columns = {name: sobject.columns for name, sobject in _OBJECTS.items()}
     granularity = timedelta(seconds=1)
     ui_source = "UI"
+    authorize_path = AUTHORIZE_PATH
+    token_path = TOKEN_PATH
     allows_duplicates = True
 
     def __init__(  # noqa: PLR0913 - each is a property of the org
@@ -107,9 +122,11 @@ class Salesforce(Simulator):
         daily_limit: int = 100_000,
         commit_lag_s: float = 0,
         external_id_fields: tuple[str, ...] = (),
+        custom_fields: Mapping[str, Sequence[Field]] | None = None,
         has_duplicate_rule: bool = False,
         session_timeout_s: float = 7200,
         rotates_refresh_tokens: bool = False,
+        bulk_job_s: float = 2,
     ) -> None:
         self._secrets: dict[str, str] = {}
         self._login = LoginHost(self)
@@ -127,7 +144,9 @@ class Salesforce(Simulator):
         self._daily_calls = daily_limit
         self._commit_lag_s = commit_lag_s
         self._external_id_fields = external_id_fields
+        self._custom_fields = custom_fields
         self._has_duplicate_rule = has_duplicate_rule
+        self._bulk_job_s = bulk_job_s
         self._session_timeout_s = session_timeout_s
         org_id = IdSequence("00D").new()[:15]
         self._secrets = {
@@ -139,7 +158,7 @@ class Salesforce(Simulator):
         self._api: Api
         self.sessions: SessionBook
         self._daily: WindowLimit
-        self._account_ids: dict[str, str] = {}
+        self._seeder: Seeder
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -162,7 +181,7 @@ class Salesforce(Simulator):
             Route(_VERSIONS, self._versions, methods=["GET"]),
             *(
                 Route(_DATA + item.template, self._endpoint(item), methods=[item.method])
-                for item in OPERATIONS
+                for item in (*bulk_ingest.OPERATIONS, *bulk_query.OPERATIONS, *OPERATIONS)
             ),
         ]
 
@@ -172,6 +191,7 @@ class Salesforce(Simulator):
             now=self.now,
             name="Dovetail Sandbox",
             external_id_fields=self._external_id_fields,
+            custom_fields=self._custom_fields,
             has_duplicate_rule=self._has_duplicate_rule,
         )
         self._daily = WindowLimit(
@@ -186,15 +206,30 @@ class Salesforce(Simulator):
             timeout_s=self._session_timeout_s,
             scope=APP_SCOPE,
         )
+        writer = Writer(org)
+        daily = (
+            self._daily,
+            WindowLimit(
+                "DailyBulkV2QueryJobs", clock=self.clock, limit=_QUERY_JOBS_A_DAY, per_s=_DAY_S
+            ),
+        )
         self._api = Api(
             org=org,
-            writer=Writer(org),
+            writer=writer,
             cursors=CursorShelf(self.now),
-            daily_limit=lambda: (self._daily.limit, self._daily.remaining),
+            jobs=JobShelf(
+                org=org,
+                loader=Loader(org, writer, self._is_locked),
+                read=lambda job: rows_of(job, org, self._commit_lag_s),
+                delay_s=self._bulk_job_s,
+                now=self.clock.now,
+            ),
+            limits=lambda: {each.name: (each.limit, each.remaining) for each in daily},
+            count_query_job=daily[1].admit,
             commit_lag_s=self._commit_lag_s,
         )
         self._login.clear()
-        self._account_ids = {}
+        self._seeder = Seeder(org, self._settle)
         return {
             name: RecordView(name, org.table(org.sobject(sobject.name)))
             for name, sobject in _OBJECTS.items()
@@ -202,17 +237,11 @@ class Salesforce(Simulator):
 
     def seed_person(self, person: Person, number: int) -> None:
         """Insert a contact, and the account of the company if it is a new one."""
-        org = self._api.org
-        contact = org.sobject("Contact")
-        created = moment.to_text(person.created_at)
-        values = _clean_known(contact, person.values())
-        if person.company_name is not None:
-            values["AccountId"] = self._account_of(person.company_name, created)
-        org.insert("Contact", values, at=created, modified_at=moment.to_text(person.modified_at))
-        self._settle(contact)
+        self._seeder.add(person)
 
     async def admit(self, request: Request, template: str) -> Response | None:
         """Check the size of the URL, the session, the version and the daily limit."""
+        self._api.jobs.catch_up()
         if template in _OPEN_TO_ALL:
             return None
         raw = request.scope.get("raw_path") or request.url.path.encode()
@@ -261,6 +290,16 @@ class Salesforce(Simulator):
             response.headers["Sforce-Limit-Info"] = self._limit_info()
         return response
 
+    def table(self, resource: str) -> Table:
+        """Return the records of a resource, with what bulk jobs have done by now."""
+        found = super().table(resource)
+        self._api.jobs.catch_up()
+        return found
+
+    def add_field(self, resource: str, described: Mapping[str, Any]) -> None:
+        """Add a custom field to an object."""
+        self._api.org.add_field(self._sobject(resource), read_field(described))
+
     def field_names(self, resource: str) -> frozenset[str]:
         """Return the fields that a create may set."""
         sobject = self._sobject(resource)
@@ -277,11 +316,18 @@ class Salesforce(Simulator):
     def update_record(
         self, resource: str, id: str, fields: Mapping[str, Any], *, source: str
     ) -> Record:
-        """Change a record; ``{"IsDeleted": false}`` alone takes it out of the bin."""
+        """
+        Change a record.
+
+        ``{"IsDeleted": false}`` alone takes it out of the bin, ``{"IsConverted": true}`` alone
+        converts a lead.
+        """
         sobject = self._sobject(resource)
         row_id = self._known_id(sobject, id)
         if dict(fields) == {"IsDeleted": False}:
             return to_record(self._api.writer.undelete(sobject, row_id))
+        if dict(fields) == {"IsConverted": True} and sobject.name == "Lead":
+            return to_record(convert(self._api.org, self._api.writer, row_id))
         is_automated = source == AUTOMATION
         row = self._api.writer.update(sobject, row_id, fields, is_automated=is_automated)
         return to_record(row)
@@ -312,33 +358,17 @@ class Salesforce(Simulator):
 
     def _endpoint(self, operation: Operation) -> Endpoint:
         async def endpoint(request: Request) -> Response:
-            body = await request.body()
-            content_type = request.headers.get("content-type", "")
-            if body and not content_type.lower().startswith("application/json"):
-                message = (
-                    "Content-Type header specified in HTTP request is not supported:"
-                    f" {content_type}"
-                )
-                return refusal_of(SalesforceError(415, "UNSUPPORTED_MEDIA_TYPE", message))
-            params = dict(request.path_params)
-            call = Call(
-                method=request.method,
-                version=params.pop("version"),
-                params=params,
-                query=dict(request.query_params),
-                headers=dict(request.headers),
-                body=body,
-                strike=lambda kind: self.faults.take(
-                    kind, path=request.url.path, method=request.method
-                ),
-                count=self._daily.admit,
-            )
+            call = await call_of(request, operation, self.faults, self._daily.admit)
             return answer_of(operation.function(self._api, call))
 
         return endpoint
 
     async def _versions(self, request: Request) -> Response:
         return json_response(listed_versions())
+
+    def _is_locked(self, job: Bulk) -> bool:
+        path = f"{_VERSIONS}/{job.version}/jobs/ingest/{job.id}"
+        return self.faults.take("row_lock", path=path, method="PATCH") is not None
 
     def _limit_info(self) -> str:
         limit = self._daily.limit
@@ -358,27 +388,6 @@ class Salesforce(Simulator):
         row: Row = self._api.org.table(sobject).committed.rows[row_id]
         return to_record(row)
 
-    def _account_of(self, company: str, created: str) -> str:
-        if company not in self._account_ids:
-            row = self._api.org.insert("Account", {"Name": company}, at=created)
-            self._account_ids[company] = row["Id"]
-            self._settle(self._api.org.sobject("Account"))
-        return self._account_ids[company]
-
     def _settle(self, sobject: SObject) -> None:
         """Show at once to queries what was there before anybody looked."""
         self._api.org.table(sobject).visible(self.now(), 0)
-
-
-def _clean_known(sobject: SObject, values: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values that the platform would have kept, without those it would refuse."""
-    kept = {}
-    for column, value in values.items():
-        field = sobject.find(sobject.columns.get(column, ""))
-        if field is None:
-            continue
-        try:
-            kept[field.name] = clean(field, value)
-        except SalesforceError:
-            continue
-    return kept

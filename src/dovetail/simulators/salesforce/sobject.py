@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from dovetail.simulators.salesforce.field import Field
 
@@ -33,6 +33,10 @@ class SObject:
         columns: Canonical column name of a loaded file -> API name.
         is_mergeable: Whether a person can merge such records.
         is_writable: Whether the REST API may change such records here.
+        imply: What else a write sets, by what it sets itself.
+        needs_one_of: Fields of which a new row must have one.
+        unique_sets: Sets of fields that no two rows may share, where all are filled.
+        unique_message: What the platform says of a second one.
     """
 
     name: str
@@ -43,6 +47,10 @@ class SObject:
     columns: Mapping[str, str] = field(default_factory=dict)
     is_mergeable: bool = False
     is_writable: bool = True
+    imply: Derivation = _derive_nothing
+    needs_one_of: tuple[str, ...] = ()
+    unique_sets: tuple[tuple[str, ...], ...] = ()
+    unique_message: str = ""
 
     @cached_property
     def _by_name(self) -> dict[str, Field]:
@@ -64,6 +72,12 @@ class SObject:
     def key_fields(self) -> tuple[Field, ...]:
         """Fields an upsert can match on, apart from the id; they are indexed."""
         return tuple(item for item in self.fields if item.external_id or item.id_lookup)
+
+    @cached_property
+    def indexed(self) -> tuple[str, ...]:
+        """Names of the fields by which rows are found without looking at all of them."""
+        keys = [item.name for item in self.key_fields if item.name != "Id"]
+        return tuple(dict.fromkeys([*keys, *(names[-1] for names in self.unique_sets)]))
 
     def describe_summary(self, base_path: str) -> dict[str, Any]:
         """Return the object as the list of objects shows it."""
@@ -88,10 +102,52 @@ class SObject:
             },
         }
 
-    def describe(self, base_path: str) -> dict[str, Any]:
-        """Return the whole description of the object."""
+    def describe(self, base_path: str, catalog: Mapping[str, SObject]) -> dict[str, Any]:
+        """Return the whole description of the object, in an org that has those objects."""
         return self.describe_summary(base_path) | {
             "fields": [item.describe() for item in self.fields],
-            "childRelationships": [],
-            "recordTypeInfos": [],
+            "childRelationships": [
+                {
+                    "childSObject": relation.sobject.name,
+                    "field": relation.field.name,
+                    "relationshipName": relation.name,
+                    "cascadeDelete": False,
+                    "deprecatedAndHidden": False,
+                    "restrictedDelete": False,
+                }
+                for relation in child_relations(self, catalog)
+            ],
+            "recordTypeInfos": [
+                {
+                    "active": True,
+                    "available": True,
+                    "defaultRecordTypeMapping": True,
+                    "developerName": "Master",
+                    "master": True,
+                    "name": "Master",
+                    "recordTypeId": "012000000000000AAA",
+                }
+            ],
         }
+
+
+class ChildRelation(NamedTuple):
+    """Rows of another object that point here by a field, under the name queries use."""
+
+    name: str
+    sobject: SObject
+    field: Field
+
+
+def child_relations(parent: SObject, catalog: Mapping[str, SObject]) -> list[ChildRelation]:
+    """Return the relations to rows that belong to a row of *parent*."""
+    relations: dict[str, ChildRelation] = {}
+    for child in catalog.values():
+        for item in child.fields:
+            if parent.name in item.refers_to and item.relationship not in _NOT_CHILDREN:
+                name = f"Child{child.plural}" if child.name == parent.name else child.plural
+                relations.setdefault(name, ChildRelation(name, child, item))
+    return list(relations.values())
+
+
+_NOT_CHILDREN = frozenset({"CreatedBy", "LastModifiedBy", "Owner", "MasterRecord"})

@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from dovetail.simulators.salesforce.sobject import Row, SObject
 
@@ -21,10 +22,15 @@ class RowIndex:
 
     def __init__(self, sobject: SObject) -> None:
         self.rows: dict[str, Row] = {}
-        self._by_key: dict[str, dict[str, set[str]]] = {
-            field.name: {} for field in sobject.key_fields if field.name != "Id"
-        }
+        self._by_key: dict[str, dict[str, set[str]]] = {name: {} for name in sobject.indexed}
         self._stamps: list[tuple[str, str]] = []
+
+    def widen(self, sobject: SObject, name: str, value: Any) -> None:
+        """Give every row a further field; nothing else about them changes."""
+        for row_id, row in self.rows.items():
+            self.rows[row_id] = row | {name: value}
+        if name in sobject.indexed:
+            self._by_key[name] = {}
 
     @property
     def key_names(self) -> frozenset[str]:
@@ -77,6 +83,16 @@ class Table:
         self.committed = RowIndex(sobject)
         self._visible = RowIndex(sobject)
         self._arriving: deque[tuple[datetime, str, Row | None]] = deque()
+
+    def widen(self, sobject: SObject, name: str, value: Any) -> None:
+        """Give every row, and every version on its way, a further field with this value."""
+        self.sobject = sobject
+        for index in (self.committed, self._visible):
+            index.widen(sobject, name, value)
+        self._arriving = deque(
+            (at, row_id, None if row is None else row | {name: value})
+            for at, row_id, row in self._arriving
+        )
 
     def put(self, row_id: str, row: Row | None, written_at: datetime) -> Row | None:
         """Write a version; return the version before, for `take_back`."""

@@ -88,6 +88,7 @@ class Writer:
         """Create a row and return its id."""
         self._check_writable(sobject)
         values = self._clean_all(sobject, sent)
+        values |= sobject.imply(values)
         missing = [
             field.name
             for field in sobject.fields
@@ -95,7 +96,10 @@ class Writer:
         ]
         if missing:
             raise _required_missing(missing)
+        if sobject.needs_one_of and not any(values.get(name) for name in sobject.needs_one_of):
+            raise _required_missing(list(sobject.needs_one_of))
         self._check_unique(sobject, values, own_id=None)
+        self._check_unique_sets(sobject, values)
         if self._org.has_duplicate_rule and not allow_duplicates:
             self._check_duplicate_rule(sobject, values)
         row = self._org.insert(sobject.name, values, at=moment.to_text(self._org.now()))
@@ -112,7 +116,8 @@ class Writer:
         """Set the sent fields of a row; return its new version."""
         self._check_writable(sobject)
         row = self.existing(sobject, row_id)
-        values = self._clean_all(sobject, sent)
+        values = self._clean_all(sobject, sent, is_update=True)
+        values |= sobject.imply(values)
         emptied = [
             field.name
             for field in sobject.fields
@@ -216,7 +221,9 @@ class Writer:
                 400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"{sobject.name} cannot be written"
             )
 
-    def _clean_all(self, sobject: SObject, sent: Mapping[str, Any]) -> dict[str, Any]:
+    def _clean_all(
+        self, sobject: SObject, sent: Mapping[str, Any], *, is_update: bool = False
+    ) -> dict[str, Any]:
         values: dict[str, Any] = {}
         read_only = []
         for name, raw in sent.items():
@@ -225,7 +232,7 @@ class Writer:
             field = sobject.find(name)
             if field is None:
                 values.update(self._relate_by_key(sobject, name, raw))
-            elif not field.is_writable:
+            elif not field.is_writable or (is_update and field.create_only):
                 read_only.append(field.name)
             else:
                 values[field.name] = self._check_reference(field, clean(field, raw))
@@ -294,6 +301,17 @@ class Writer:
                         f" id: {row_id}",
                         (),
                     )
+
+    def _check_unique_sets(self, sobject: SObject, values: Mapping[str, Any]) -> None:
+        index = self._org.table(sobject).committed
+        for names in sobject.unique_sets:
+            wanted: list[Any] = [values.get(name) for name in names]
+            if None in wanted:
+                continue
+            for row_id in index.ids_by_key(names[-1], wanted[-1]):
+                row = index.rows[row_id]
+                if not row["IsDeleted"] and [row[name] for name in names] == wanted:
+                    raise SalesforceError(400, "DUPLICATE_VALUE", sobject.unique_message, ())
 
     def _check_duplicate_rule(self, sobject: SObject, values: Mapping[str, Any]) -> None:
         field, email = sobject.find("Email"), values.get("Email")

@@ -12,10 +12,14 @@ from starlette.routing import compile_path
 from dovetail.core import json
 from dovetail.simulator_sdk.fault import Fault
 from dovetail.simulators.salesforce import moment
+from dovetail.simulators.salesforce.bulk.shelf import JobShelf
 from dovetail.simulators.salesforce.org import Org
 from dovetail.simulators.salesforce.refusal import SalesforceError, json_error
 from dovetail.simulators.salesforce.rest.cursor import CursorShelf
 from dovetail.simulators.salesforce.write import Writer
+
+JSON, CSV = "application/json", "text/csv"
+"""What bodies are."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Call:
     One call.
 
     Attributes:
-        method: GET, POST, PATCH or DELETE.
+        method: GET, POST, PUT, PATCH or DELETE.
         version: As in the path, ``v60.0``.
         params: What the path template names.
         query: Query parameters.
@@ -85,8 +89,11 @@ class Api:
     org: Org
     writer: Writer
     cursors: CursorShelf
-    daily_limit: Callable[[], tuple[int, int]]
-    """Returns the calls of a day and how many of them are left."""
+    jobs: JobShelf
+    limits: Callable[[], Mapping[str, tuple[int, int]]]
+    """Returns each limit of a day, and how much of it is left."""
+    count_query_job: Callable[[], bool]
+    """Counts a bulk query; False when a day's worth is used up."""
     commit_lag_s: float
 
 
@@ -96,8 +103,11 @@ Function = Callable[[Api, Call], Reply]
 class Operation:
     """An endpoint: its method, its path below the version, and what it does."""
 
-    def __init__(self, method: str, template: str, function: Function) -> None:
+    def __init__(
+        self, method: str, template: str, function: Function, *, takes: str = JSON
+    ) -> None:
         self.method = method
+        self.takes = takes
         self.template = template
         self.function = function
         self._pattern, _, _ = compile_path(template)

@@ -11,7 +11,7 @@ from dovetail.simulators.salesforce.rest.call import (
     is_unmodified_since,
 )
 
-_RESOURCES = ("sobjects", "query", "queryAll", "limits", "composite")
+_RESOURCES = ("sobjects", "query", "queryAll", "limits", "composite", "jobs")
 
 
 def resources(_api: Api, call: Call) -> Reply:
@@ -21,8 +21,11 @@ def resources(_api: Api, call: Call) -> Reply:
 
 def limits(api: Api, _call: Call) -> Reply:
     """Return the limits of the org and what is left of them."""
-    allowed, remaining = api.daily_limit()
-    return Reply(200, {"DailyApiRequests": {"Max": allowed, "Remaining": remaining}})
+    shown = {
+        name: {"Max": allowed, "Remaining": remaining}
+        for name, (allowed, remaining) in api.limits().items()
+    }
+    return Reply(200, shown)
 
 
 def objects(api: Api, call: Call) -> Reply:
@@ -45,7 +48,7 @@ def describe(api: Api, call: Call) -> Reply:
     headers = {"Last-Modified": moment.to_http(changed_at)}
     if is_unmodified_since(call, "if-modified-since", changed_at):
         return Reply(304, headers=headers)
-    return Reply(200, sobject.describe(call.base_path), headers)
+    return Reply(200, sobject.describe(call.base_path, api.org.catalog), headers)
 
 
 OPERATIONS = (

@@ -7,7 +7,9 @@ import re
 from dovetail.simulators.salesforce.refusal import SalesforceError
 from dovetail.simulators.salesforce.rest.call import Api, Call, Operation, Reply
 from dovetail.simulators.salesforce.rest.cursor import MAX_PAGE, MIN_PAGE
+from dovetail.simulators.salesforce.sobject import SObject
 from dovetail.simulators.salesforce.soql.plan import plan
+from dovetail.simulators.salesforce.table import RowIndex
 
 _BATCH_SIZE = re.compile(r"\bbatchSize\s*=\s*(\d{1,9})\b", re.IGNORECASE)
 
@@ -39,11 +41,16 @@ def _run(api: Api, call: Call, *, with_deleted: bool) -> Reply:
     if not soql.strip():
         raise SalesforceError(400, "MALFORMED_QUERY", "A query string has to be specified")
     planned = plan(soql, api.org.catalog, api.org.lookup)
-    table = api.org.table(planned.sobject)
-    rows = planned.run(table.visible(api.org.now(), lag_s(api, call)), with_deleted=with_deleted)
+    now, behind_s = api.org.now(), lag_s(api, call)
+
+    def index_of(sobject: SObject) -> RowIndex:
+        return api.org.table(sobject).visible(now, behind_s)
+
+    rows = planned.run(index_of(planned.sobject), with_deleted=with_deleted)
     if planned.is_count:
         return Reply(200, {"totalSize": len(rows), "done": True, "records": []})
-    cursor = api.cursors.open(rows, planned.projection(call.base_path), _page_size(call))
+    show = planned.projection(call.base_path, index_of, with_deleted=with_deleted)
+    cursor = api.cursors.open(rows, show, _page_size(call))
     return Reply(200, cursor.page(0, call.base_path))
 
 

@@ -3,8 +3,9 @@ Recursive descent over SOQL.
 
 ::
 
-    query     = SELECT (COUNT() | name {, name}) FROM name [WHERE condition]
+    query     = SELECT (COUNT() | field {, field}) FROM name [WHERE condition]
                 [ORDER BY order {, order}] [LIMIT n] [OFFSET n]
+    field     = name | ( query )
     condition = simple {AND simple} | simple {OR simple} | NOT simple
     simple    = ( condition ) | name operator value
 
@@ -68,27 +69,46 @@ class _Parser:
 
     def query(self) -> Query:
         """Return the whole query."""
+        found = self._select(is_inner=False)
+        if self._token.kind != END:
+            raise self._unexpected()
+        return found
+
+    def _select(self, *, is_inner: bool) -> Query:
         self._expect_word("select")
-        fields = self._fields()
+        fields, children = self._fields(is_inner=is_inner)
         self._expect_word("from")
         object_name = self._name()
         where = self._condition() if self._take_word("where") else None
         order_by = self._orderings()
         limit = self._count() if self._take_word("limit") else None
         offset = self._offset() if self._take_word("offset") else 0
-        if self._token.kind != END:
-            raise self._unexpected()
-        return Query(self._text, fields, object_name, where, order_by, limit, offset)
+        return Query(self._text, fields, object_name, where, order_by, limit, offset, children)
 
-    def _fields(self) -> tuple[Name, ...]:
-        first = self._name()
-        if first.text.lower() == "count" and self._take_symbol("("):
-            self._expect_symbol(")")
-            return ()
-        names = [first]
-        while self._take_symbol(","):
-            names.append(self._name())
-        return tuple(names)
+    def _fields(self, *, is_inner: bool) -> tuple[tuple[Name, ...], tuple[Query, ...]]:
+        names: list[Name] = []
+        children: list[Query] = []
+        while True:
+            if not is_inner and self._take_symbol("("):
+                children.append(self._select(is_inner=True))
+                self._expect_symbol(")")
+            else:
+                names.append(self._name())
+                if (
+                    not is_inner
+                    and len(names) == 1
+                    and not children
+                    and self._takes_count(names[0])
+                ):
+                    return (), ()
+            if not self._take_symbol(","):
+                return tuple(names), tuple(children)
+
+    def _takes_count(self, name: Name) -> bool:
+        if name.text.lower() != "count" or not self._take_symbol("("):
+            return False
+        self._expect_symbol(")")
+        return True
 
     def _condition(self) -> Condition:
         # Bounded, because a request of 100,000 "(" must not exhaust Python's own stack.

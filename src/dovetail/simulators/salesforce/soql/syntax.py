@@ -77,7 +77,11 @@ class Ordering:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A whole query; `fields` is empty for ``COUNT()``."""
+    """
+    A whole query; `fields` and `children` are empty for ``COUNT()``.
+
+    `children` are queries in its SELECT, whose object is the name of a relationship.
+    """
 
     text: str
     fields: tuple[Name, ...]
@@ -86,3 +90,4 @@ class Query:
     order_by: tuple[Ordering, ...]
     limit: int | None
     offset: int
+    children: tuple[Query, ...] = ()
