@@ -98,7 +98,8 @@ def every_record_is_everywhere(evidence: Evidence) -> Found:
             yield f"{where} counts as deleted and is there", (id,)
         if link.state != "active" or id in told or link.internal_id in ended:
             continue
-        if len(hubs.get(link.internal_id or "", {})) < len(evidence.sides):
+        fellows = [one for one in evidence.sides if one.tenant == evidence.sides[side].tenant]
+        if len(hubs.get(link.internal_id or "", {})) < len(fellows):
             yield f"{where} has no counterpart on another side", (id,)
 
 
@@ -244,8 +245,8 @@ def writes_stop(evidence: Evidence) -> Found:
 def calls_are_bounded(evidence: Evidence) -> Found:
     """What is asked of the platforms grows with what happens, not faster."""
     world = evidence.world
-    polls = (world.duration_s / world.poll_interval_s + 100) * len(world.platforms)
-    happens = len(world.edits) * 40 + world.records * 4 + 60 * len(world.crashes)
+    polls = (world.duration_s / world.poll_interval_s + 100) * len(evidence.sides)
+    happens = len(world.edits) * 40 + world.records * 4 * world.tenants + 60 * len(world.crashes)
     allowed = 6 * polls + 6 * happens + 300 * len(world.faults) + 500
     if evidence.calls > allowed:
         yield f"{evidence.calls} calls; {allowed:.0f} would do", ()
@@ -290,6 +291,25 @@ def limits_hold(evidence: Evidence) -> Found:
                 yield f"{side.name} {limit.name}: {limit.peak} calls, {limit.limit} allowed", ()
 
 
+def tenants_stay_apart(evidence: Evidence) -> Found:
+    """Nothing of one tenant is linked to, or told to, another."""
+    tenants = {side.connection_id: side.tenant for side in evidence.sides}
+    owners: dict[str, str] = {}
+    for link in evidence.links:
+        tenant = tenants[link.connection_id]
+        if link.business_id != tenant:
+            yield f"{link.external_id} of {tenant} counts as one of {link.business_id}", ()
+        if link.internal_id and owners.setdefault(link.internal_id, tenant) != tenant:
+            yield (
+                f"{link.internal_id} is linked to records of {tenant} and of "
+                f"{owners[link.internal_id]}",
+                (link.external_id,),
+            )
+    for conflict in evidence.conflicts:
+        if owners.get(conflict.entity_id, conflict.business_id) != conflict.business_id:
+            yield f"conflict {conflict.id} is told to {conflict.business_id}", ()
+
+
 def secrets_stay_secret(evidence: Evidence) -> Found:
     """No credential is in a log line or a stored error."""
     whole = "\n".join(evidence.texts)
@@ -316,6 +336,7 @@ INVARIANTS: tuple[Callable[[Evidence], Found], ...] = (
     effects_happen_once,
     recorded_steps_rest,
     limits_hold,
+    tenants_stay_apart,
     secrets_stay_secret,
 )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dovetail.service.handlers import DEFAULT_TENANT
 from dovetail.simulator_sdk.base import Simulator
 from dovetail.simulator_sdk.record import Record
 from dovetail.simulator_sdk.refusal import RefusedError
@@ -20,9 +22,10 @@ _FIXED = ("email",)
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One platform of a world and the resource that is synced; `fields`: their -> our name."""
+    """One account of a world and the resource that is synced; `fields`: their -> our name."""
 
     position: int
+    tenant: str
     simulator: Simulator
     connection_id: str
     resource: str
@@ -30,8 +33,9 @@ class Side:
 
     @property
     def name(self) -> str:
-        """The platform's name."""
-        return self.simulator.platform
+        """The platform's name, and whose account it is where there are several."""
+        platform = self.simulator.platform
+        return platform if self.tenant == DEFAULT_TENANT else f"{platform} of {self.tenant}"
 
     def records(self) -> list[Record]:
         """Return what is there now, oldest first."""
@@ -126,7 +130,7 @@ class People:
     def _duel(self, side: Side, rng: random.Random, edit: Edit) -> Edit | None:
         """Change one field here, and return the edit that changes it there a little later."""
         answers = edit.seed % 2 == 1
-        other = self.sides[(side.position + 1) % len(self.sides)]
+        other = self._next(side)
         first, second = (other, side) if answers else (side, other)
         by_email = {_email(one): one for one in second.records() if _email(one)}
         pairs = sorted((_email(one), one.id) for one in first.records() if _email(one) in by_email)
@@ -145,13 +149,13 @@ class People:
 
     def _create(self, side: Side, rng: random.Random, edit: Edit) -> None:
         fields = self._person(rng, edit.seed)
-        if rng.random() < 0.15:
+        if rng.random() < 0.3:
             fields.pop("email", None)
         self._make(side, fields)
 
     def _twin(self, side: Side, rng: random.Random, edit: Edit) -> None:
         fields = self._person(rng, edit.seed)
-        for one in (side, self.sides[(side.position + 1) % len(self.sides)]):
+        for one in (side, self._next(side)):
             self._make(one, fields)
 
     def _merge(self, side: Side, rng: random.Random, _: Edit) -> None:
@@ -175,6 +179,11 @@ class People:
         side.simulator.delete_record(side.resource, record.id, source=side.simulator.ui_source)
         self.upset.add((side.position, record.id))
 
+    def _next(self, side: Side) -> Side:
+        """Return another platform of the same tenant."""
+        fellows = [one for one in self.sides if one.tenant == side.tenant]
+        return fellows[(fellows.index(side) + 1) % len(fellows)]
+
     def _person(self, rng: random.Random, seed: int) -> dict[str, str]:
         chosen = {name: _value(name, rng) for name in self._fields}
         return chosen | {"email": f"new.{seed}@example.com"}
@@ -193,6 +202,22 @@ class People:
         moment, true_s = simulator.now(), simulator.clock.monotonic()
         self.entries.append(Entry(side.position, id, field, value, moment, true_s, duel))
         self._trace.add(f"person at {side.name} sets {id} {field}={value!r}")
+
+
+def forget_addresses(sides: Sequence[Side], share: float, seed: int) -> None:
+    """Take the e-mail address from a share of the people who are on one side alone."""
+    rng = random.Random(f"keyless/{seed}")
+    counts = Counter((side.tenant, _email(record)) for side in sides for record in side.records())
+    for side in sides:
+        for record in side.records():
+            if counts[side.tenant, _email(record)] == 1 and rng.random() < share:
+                simulator = side.simulator
+                simulator.update_record(
+                    side.resource,
+                    record.id,
+                    {side.their("email"): ""},
+                    source=simulator.ui_source,
+                )
 
 
 def _choose(rng: random.Random, records: Sequence[Record]) -> Record | None:

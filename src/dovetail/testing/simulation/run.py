@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,9 +15,10 @@ from dovetail.errors import DovetailError
 from dovetail.runtime.store.schema import DEAD
 from dovetail.service.context import send
 from dovetail.service.declaration import Service
+from dovetail.service.handlers import DEFAULT_TENANT
 from dovetail.simulator_sdk.base import Simulator
 from dovetail.simulator_sdk.fault import parse_fault
-from dovetail.simulator_sdk.sandbox import build_simulators
+from dovetail.simulator_sdk.sandbox import simulator_class
 from dovetail.testing.app import START, make_module
 from dovetail.testing.simulation.clock import SkewedClock
 from dovetail.testing.simulation.evidence import (
@@ -31,7 +33,7 @@ from dovetail.testing.simulation.log import captured_log
 from dovetail.testing.simulation.loop import SeededLoop
 from dovetail.testing.simulation.network import Network
 from dovetail.testing.simulation.outcome import Outcome
-from dovetail.testing.simulation.people import People, Side
+from dovetail.testing.simulation.people import People, Side, forget_addresses
 from dovetail.testing.simulation.process import KilledError, Process, outside, task_factory
 from dovetail.testing.simulation.program import crm_sync
 from dovetail.testing.simulation.shop import Shop, SimulatedOrder
@@ -90,6 +92,8 @@ class _Run:
         for simulator in self.simulators:
             simulator.clock.now()
         await self._begin()
+        if world.keyless:
+            forget_addresses(self.sides, world.keyless, world.seed)
         drivers = [
             *(self._fault(span) for span in world.faults),
             *(self._crash(crash) for crash in world.crashes),
@@ -131,19 +135,24 @@ class _Run:
 
     def _build_simulators(self) -> list[Simulator]:
         world, built = self.world, []
-        for position, platform in enumerate(world.platforms):
+        accounts = [(tenant, name) for tenant in self._tenants() for name in world.platforms]
+        for position, (tenant, platform) in enumerate(accounts):
             skew = world.skew_s[position] if position < len(world.skew_s) else 0.0
-            (made,) = build_simulators(
-                (platform,),
+            made = simulator_class(platform)(
                 clock=SkewedClock(skew),
+                rng=random.Random(f"{world.seed}/{platform}/{tenant}"),
                 transport=self.network,
                 records=world.records,
                 seed=world.seed,
             )
-            made.base_url = f"http://{platform}.test"
+            suffix = "" if tenant == DEFAULT_TENANT else f".{tenant}"
+            made.base_url = f"http://{platform}{suffix}.test"
             self.network.add(made.base_url, made.app)
             built.append(made)
         return built
+
+    def _tenants(self) -> list[str]:
+        return [DEFAULT_TENANT, *(f"tenant{n}" for n in range(2, self.world.tenants + 1))]
 
     def _load(self, given: Any) -> Program:
         if isinstance(given, Path):
@@ -168,26 +177,28 @@ class _Run:
         process = self.process
         await process.open()
         connections = process.app.connections
-        for simulator in self.simulators:
-            await process.run(
+        made = []
+        for position, simulator in enumerate(self.simulators):
+            tenant = self._tenants()[position // len(self.world.platforms)]
+            connection = await process.run(
                 connections.add(
                     platform=simulator.platform,
-                    business_id="default",
+                    business_id=tenant,
                     secrets=simulator.credentials,
                     base_url=simulator.base_url,
                     webhook_secret=simulator.webhook_secret,
                 )
             )
+            made.append((tenant, simulator, connection.id))
         await process.run(process.app.refresh(schedules=False))
-        by_name = {simulator.platform: simulator for simulator in self.simulators}
-        for position, platform in enumerate(self.world.platforms):
-            route = next(
-                one for one in process.app.sync.plans.spokes() if one.at.platform == platform
-            )
+        routes = {one.at.connection_id: one for one in process.app.sync.plans.spokes()}
+        for position, (tenant, simulator, connection_id) in enumerate(made):
+            route = routes[connection_id]
             self.sides.append(
                 Side(
                     position,
-                    by_name[platform],
+                    tenant,
+                    simulator,
                     route.at.connection_id,
                     route.at.resource,
                     dict(route.at.fields),
@@ -289,22 +300,24 @@ class _Run:
                 waiting = sorted([*waiting, follows], key=lambda one: one.at_s)
 
     async def _order(self, edit: Edit) -> None:
-        process, number = self.process, f"N{edit.seed}"
+        process = self.process
         if not process.is_alive:
             return
-        self.shop.asked.add(number)
+        numbers = [f"N{edit.seed}.{n}" for n in range(5 if edit.seed % 4 == 0 else 1)]
+        self.shop.asked.update(numbers)
 
         async def place() -> None:
             async with process.app.session():
-                await send(SimulatedOrder.placed, number=number)
+                for number in numbers:
+                    await send(SimulatedOrder.placed, number=number)
 
         try:
             await process.run(place())
         except (DovetailError, KilledError) as error:
-            self.trace.add(f"order {number} failed: {type(error).__name__}")
+            self.trace.add(f"orders {numbers} failed: {type(error).__name__}")
             return
-        self.shop.confirmed.add(number)
-        self.trace.add(f"order {number} placed")
+        self.shop.confirmed.update(numbers)
+        self.trace.add(f"orders {numbers} placed")
 
     def _is_recorded(self, delivery_id: int, name: str) -> bool:
         writer = self.process.app.store._writer

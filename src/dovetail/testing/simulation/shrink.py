@@ -49,6 +49,8 @@ def _smaller(world: World) -> Iterator[World]:
             for start in range(0, len(items), size):
                 yield _with(world, name, items[:start] + items[start + size :])
             size //= 2
+    if world.tenants > 1:
+        yield replace(world, tenants=1)
     if world.records > 2:
         yield replace(world, records=world.records // 4)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
@@ -42,8 +43,8 @@ class Edit:
         at_s: When, in seconds after the first sync.
         kind: change and blank touch one field; duel edits one field on two sides within seconds;
             bulk changes many records at one moment; twin creates one person on both sides; order
-            is an event for a handler.
-        side: Which platform, as a position in `World.platforms`.
+            is an event for a handler, or five at once.
+        side: Which platform: a position in `World.platforms`, of one tenant after the other.
         seed: Which record, field and value.
     """
 
@@ -98,6 +99,10 @@ class World:
         seed: Of ids, jitter, the order of tasks, and the people.
         platforms: The sides.
         records: People on each side at the beginning; a quarter of them on all sides.
+        keyless: The share of those on one side alone who have no e-mail address: nothing but what
+            the app remembers tells whether a create of theirs was made.
+        tenants: Businesses with accounts of their own on every platform, and with the same people
+            in them, so that whatever mixes tenants is noticed. Sides are numbered through.
         duration_s: How long people edit.
         poll_interval_s: How often the app looks for changes.
         policy: Who wins a conflict.
@@ -112,6 +117,8 @@ class World:
     seed: int = 0
     platforms: tuple[str, ...] = ("hubspot", "salesforce")
     records: int = 200
+    keyless: float = 0.0
+    tenants: int = 1
     duration_s: float = 86_400.0
     poll_interval_s: float = 600.0
     policy: str = "last-write-wins"
@@ -144,19 +151,23 @@ class World:
         size = rng.choice((5, 20, 60, 200)) if records is None else records
         length = rng.choice((1_800.0, 14_400.0, 86_400.0)) if duration_s is None else duration_s
         rough = rng.random() < 0.85
-        edits = _draw_edits(rng, len(platforms), length, rng.choice((10, 30, 60)))
-        moments = _Moments(rng, length, [edit.at_s for edit in edits])
+        tenants = rng.choice((1, 1, 1, 2))
+        sides = len(platforms) * tenants
+        edits = _draw_edits(rng, sides, length, rng.choice((10, 30, 60)))
+        moments = _Moments(rng, length, edits)
         return cls(
             seed=seed,
             platforms=platforms,
             records=size,
+            keyless=rng.choice((0.0, 0.1, 0.4)),
+            tenants=tenants,
             duration_s=length,
-            poll_interval_s=rng.choice((60.0, 300.0) if length < 20_000 else (900.0, 3_600.0)),
+            poll_interval_s=_draw_interval(rng, length),
             policy=rng.choice(("last-write-wins",) * 3 + ("manual-review",)),
             deletes=rng.choice(("keep", "propagate")),
-            skew_s=tuple(rng.choice((0.0, 0.0, -45.0, 20.0)) for _ in platforms),
+            skew_s=tuple(rng.choice((0.0, 0.0, -45.0, 20.0)) for _ in range(sides)),
             edits=edits,
-            faults=_draw_faults(moments, len(platforms), rng.randrange(9)) if rough else (),
+            faults=_draw_faults(moments, sides, rng.randrange(9)) if rough else (),
             crashes=_draw_crashes(moments, rng.randrange(5)) if rough else (),
             store=_draw_store(moments, rng.randrange(3)) if rough else (),
         )
@@ -195,13 +206,21 @@ def _draw_edits(rng: random.Random, sides: int, length: float, count: int) -> tu
     )
 
 
+def _draw_interval(rng: random.Random, length: float) -> float:
+    # Most of a world's time goes into looking for changes: some tens of looks are enough.
+    if length <= 3_600:
+        return rng.choice((60.0, 300.0))
+    return rng.choice((300.0, 900.0) if length < 20_000 else (900.0, 3_600.0))
+
+
 class _Moments:
     """When things break: mostly when something is going on, or nobody would notice."""
 
-    def __init__(self, rng: random.Random, length: float, edits: list[float]) -> None:
+    def __init__(self, rng: random.Random, length: float, edits: Sequence[Edit]) -> None:
         self.rng = rng
         self._length = length
-        self._edits = edits
+        self._edits = [edit.at_s for edit in edits]
+        self._orders = [edit.at_s for edit in edits if edit.kind == "order"]
 
     def draw(self) -> float:
         where = self.rng.random()
@@ -210,6 +229,10 @@ class _Moments:
         if where < 0.8 and self._edits:
             return round(max(self.rng.choice(self._edits) - self.rng.uniform(0, 5), 0.0), 1)
         return round(self.rng.uniform(0, self._length), 1)
+
+    def draw_order(self) -> float | None:
+        """Return the moment just before an order, if there is one."""
+        return max(self.rng.choice(self._orders) - 0.001, 0.0) if self._orders else None
 
 
 def _draw_faults(moments: _Moments, sides: int, count: int) -> tuple[FaultSpan, ...]:
@@ -230,16 +253,19 @@ def _draw_faults(moments: _Moments, sides: int, count: int) -> tuple[FaultSpan, 
 
 def _draw_crashes(moments: _Moments, count: int) -> tuple[Crash, ...]:
     rng = moments.rng
-    found = [
-        Crash(
-            at_s=moments.draw(),
-            after=rng.choice(("commit", "call")),
-            count=rng.randrange(1, 15),
-            turns=rng.randrange(8),
-            down_s=round(rng.choice((0.5, 5.0, 120.0)) * rng.uniform(0.5, 1.0), 1),
+    found = []
+    for _ in range(count):
+        # A handler takes few commits: one that is to die in it has to be aimed at.
+        order = moments.draw_order() if rng.random() < 0.3 else None
+        found.append(
+            Crash(
+                at_s=moments.draw() if order is None else order,
+                after="commit" if order is not None else rng.choice(("commit", "call")),
+                count=rng.randrange(1, 15 if order is None else 7),
+                turns=rng.randrange(8),
+                down_s=round(rng.choice((0.5, 5.0, 120.0)) * rng.uniform(0.5, 1.0), 1),
+            )
         )
-        for _ in range(count)
-    ]
     return tuple(sorted(found, key=lambda crash: crash.at_s))
 
 
