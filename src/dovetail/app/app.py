@@ -224,6 +224,7 @@ class App:
             self.runtime.start()
             if self._server is not None:
                 await self._server.start()
+                self._lock.tell(self._server.address)
                 await self.subscribe()
             if schedules and self.store.is_shared:
                 self._refresher = asyncio.create_task(self._keep_fresh(), name="refresh")

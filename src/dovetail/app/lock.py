@@ -41,7 +41,8 @@ class DatabaseLock:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            told = os.read(handle, 512).decode(errors="replace").split()
+            holder = told[0] if told else "unknown"
             os.close(handle)
             raise EnvironmentInUseError(
                 f"Another Dovetail process (id {holder}) is running on this database. Stop it "
@@ -50,8 +51,14 @@ class DatabaseLock:
                 holder=holder,
             ) from error
         os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
         os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
+
+    def tell(self, address: str) -> None:
+        """Say where this process answers, for those who find the lock held."""
+        if self._handle is not None:
+            os.write(self._handle, f"{address}\n".encode())
 
     def release(self) -> None:
         """Let go; safe to repeat."""
@@ -62,17 +69,25 @@ class DatabaseLock:
     @property
     def holder(self) -> str | None:
         """The process id of whoever holds the lock now, or None."""
+        return next(iter(self._told()), None)
+
+    @property
+    def address(self) -> str | None:
+        """The URL at which whoever holds the lock answers, if it said so."""
+        return next(iter(self._told()[1:]), None)
+
+    def _told(self) -> list[str]:
         try:
             handle = os.open(self.path, os.O_RDONLY)
         except OSError:
-            return None
+            return []
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return os.read(handle, 32).decode(errors="replace").strip() or None
+            return os.read(handle, 512).decode(errors="replace").split()
         finally:
             os.close(handle)
-        return None
+        return []
 
     def __enter__(self) -> Self:
         self.acquire()

@@ -4,7 +4,7 @@ The HTTP door of a running app, served by uvicorn in the same loop.
     /hooks/...   webhooks: the one part that the world must reach
     /healthz     200 while the process is alive: start it anew when not
     /readyz      200 while work should be sent here
-    /metrics     for Prometheus        /status   for people and `dovetail top`
+    /metrics     for Prometheus      /status   for people      /now   for `dovetail top`
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ def build_asgi(
     async def show_status(_: Request) -> Response:
         return JSONResponse({**await status(), **operations.live()})
 
+    async def show_now(_: Request) -> Response:
+        return JSONResponse(operations.live())
+
     async def show_metrics(_: Request) -> Response:
         try:
             return Response(await operations.metrics.render(), media_type=CONTENT_TYPE)
@@ -57,10 +60,11 @@ def build_asgi(
 
     return Starlette(
         routes=[
-            Route("/hooks/{platform}/{connection}", intake.receive, methods=["POST"]),
+            Route("/hooks/{platform}/{connection}", intake.receive, methods=["GET", "POST"]),
             Route("/healthz", health),
             Route("/readyz", readiness),
             Route("/status", show_status),
+            Route("/now", show_now),
             Route("/metrics", show_metrics),
         ]
     )
@@ -125,6 +129,12 @@ class HttpServer:
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
         self._socket = listener
+
+    @property
+    def address(self) -> str:
+        """Where this machine reaches it."""
+        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - read, not bound
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     async def start(self) -> None:
         """Accept requests."""

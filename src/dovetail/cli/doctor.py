@@ -7,7 +7,7 @@ import os
 import platform
 import socket
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,31 +15,29 @@ import typer
 
 from dovetail.cli.command import Database, command, new_app
 from dovetail.cli.database import settings_for
+from dovetail.cli.finding import (
+    FINE,
+    PROBLEM,
+    WARNING,
+    Finding,
+    integrity,
+    retention,
+    size,
+    wal,
+)
 from dovetail.cli.screen import FAILED, OK, Screen
 from dovetail.errors import DovetailError
 
 if TYPE_CHECKING:
     from dovetail.app.app import App
+    from dovetail.app.size import DatabaseSize
     from dovetail.core.settings import Settings
     from dovetail.model.integration import Connection
-    from dovetail.runtime.store.port import Tx
 
 app = new_app()
 
-FINE, WARNING, PROBLEM = "ok", "warn", "problem"
 _STYLES = {FINE: "green", WARNING: "yellow", PROBLEM: "bold red"}
-_BIG_WAL = 256 * 1024 * 1024
 _ASK_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at: how it is, and what to do when it is not well."""
-
-    status: str
-    name: str
-    detail: str
-    advice: str = ""
 
 
 @app.command()
@@ -49,20 +47,26 @@ async def doctor(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="The port that `dovetail run` will take.")
     ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Look at every entry of every index; takes longer.")
+    ] = False,
     database: Database = None,
 ) -> int:
     """
     Look at machine, database and connections; say what to do.
 
-    Each connection is tested at its platform. Ends with exit code 1 when there is a problem.
+    Shows what takes room, too. Each connection is tested at its platform. Ends with exit code 1
+    when there is a problem.
     """
     from dovetail.app.lock import DatabaseLock
 
     settings = settings_for(database, port=port)
     holder = DatabaseLock(settings.database).holder
     found = [_python(), _folder(settings.database.resolve().parent)]
+    sizes: DatabaseSize | None = None
     if settings.database.exists():
-        found += await _look_inside(settings)
+        inside, sizes = await _look_inside(settings, deep=deep)
+        found += inside
     else:
         advice = "`dovetail connect` or `dovetail run` makes it."
         found.append(Finding(WARNING, "database", f"{settings.database} is not there.", advice))
@@ -73,13 +77,16 @@ async def doctor(
     )
     found.append(_port(settings, is_running=holder is not None))
     if screen.json:
-        screen.document({"findings": [asdict(one) for one in found]})
+        size_record = asdict(sizes) if sizes is not None else None
+        screen.document({"findings": [asdict(one) for one in found], "size": size_record})
     else:
         screen.table(
             ("", "What", "How it is", "What to do"),
             [(one.status, one.name, one.detail, one.advice) for one in found],
             styles=_STYLES,
         )
+        if sizes is not None:
+            _show_sizes(screen, sizes)
     return FAILED if any(one.status == PROBLEM for one in found) else OK
 
 
@@ -97,36 +104,44 @@ def _folder(folder: Path) -> Finding:
     return Finding(PROBLEM, "folder", f"{folder} cannot be written.", advice)
 
 
-async def _look_inside(settings: Settings) -> list[Finding]:
+async def _look_inside(
+    settings: Settings, *, deep: bool
+) -> tuple[list[Finding], DatabaseSize | None]:
     from dovetail.app.app import App
+    from dovetail.app.size import read_size
 
     before = _key(settings)
+    sizes: DatabaseSize | None = None
     try:
         async with App(settings=settings) as world:
+            sizes = await world.store.read(read_size)
             found = [
-                await _integrity(world),
+                await integrity(world, deep=deep),
                 await _schema(world),
-                _wal(settings.database),
+                size(sizes),
+                wal(settings.database),
+                await retention(world),
                 before,
                 *await _deliveries(world),
             ]
             active = [one for one in await world.connections.list() if one.status == "active"]
-            return found + list(await asyncio.gather(*(_connection(world, one) for one in active)))
+            tested = await asyncio.gather(*(_connection(world, one) for one in active))
+            return found + list(tested), sizes
     except DovetailError as error:
-        return [before, Finding(PROBLEM, "database", error.message)]
+        return [before, Finding(PROBLEM, "database", error.message)], sizes
 
 
-async def _integrity(world: App) -> Finding:
-    def check(tx: Tx) -> list[str]:
-        import sqlalchemy as sa
-
-        return [str(row[0]) for row in tx.rows(sa.text("PRAGMA quick_check(5)"))]
-
-    said = await world.store.read(check)
-    if said == ["ok"]:
-        return Finding(FINE, "database", f"{world.settings.database} is whole.")
-    advice = "Stop every process on it and restore a backup, or `sqlite3 FILE .recover`."
-    return Finding(PROBLEM, "database", "; ".join(said), advice)
+def _show_sizes(screen: Screen, sizes: DatabaseSize) -> None:
+    screen.table(
+        ("Table", "Rows", "KiB with indexes"),
+        [
+            (one.name, f"{one.rows:,}", "" if one.size is None else f"{one.size / 1024:,.0f}")
+            for one in sizes.tables
+            if one.rows
+        ],
+        right=("Rows", "KiB with indexes"),
+        title="Size",
+    )
 
 
 async def _schema(world: App) -> Finding:
@@ -136,16 +151,6 @@ async def _schema(world: App) -> Finding:
         lambda tx: tx.scalar(sa.text("SELECT version_num FROM alembic_version"))
     )
     return Finding(FINE, "schema", f"Revision {found}, this version's newest.")
-
-
-def _wal(database: Path) -> Finding:
-    wal = database.with_name(database.name + "-wal")
-    size = wal.stat().st_size if wal.exists() else 0
-    shown = f"{size / 1024 / 1024:.1f} MiB of write-ahead log."
-    if size < _BIG_WAL:
-        return Finding(FINE, "write-ahead log", shown)
-    advice = "A reader keeps it from being folded back: end long-running readers of the file."
-    return Finding(WARNING, "write-ahead log", shown, advice)
 
 
 def _key(settings: Settings) -> Finding:

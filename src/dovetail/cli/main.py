@@ -28,9 +28,12 @@ COMMANDS = (
     "sync",
     "check",
     "sandbox",
+    "top",
     "events",
+    "runs",
     "dead",
     "conflicts",
+    "backup",
     "doctor",
 )
 """In the order in which ``--help`` shows them; each is the module of that name."""

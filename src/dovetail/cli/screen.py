@@ -23,6 +23,7 @@ from dovetail.errors import (
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 OK, FAILED, WRONG, IN_USE, PLATFORM, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -50,6 +51,44 @@ def exit_code(error: BaseException) -> int:
             return PLATFORM
         case _:
             return FAILED
+
+
+def make_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str | None = None,
+    right: Iterable[str] = (),
+    styles: Mapping[str, str] | None = None,
+) -> Table:
+    """
+    Return a table as every command shows them.
+
+    Args:
+        columns: Their heads.
+        rows: Cells are shown as text; None is shown as nothing.
+        title: Above the table.
+        right: Heads of the columns of numbers.
+        styles: A cell's text -> its style.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    numbers = set(right)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        cells = ["" if cell is None else str(cell) for cell in row]
+        table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in cells))
+    return table
 
 
 class Screen:
@@ -105,36 +144,8 @@ class Screen:
         right: Iterable[str] = (),
         styles: Mapping[str, str] | None = None,
     ) -> None:
-        """
-        Write a table.
-
-        Args:
-            columns: Their heads.
-            rows: Cells are shown as text; None is shown as nothing.
-            title: Above the table.
-            right: Heads of the columns of numbers.
-            styles: A cell's text -> its style.
-        """
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(
-            title=title,
-            title_justify="left",
-            title_style="bold",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-        )
-        numbers = set(right)
-        for column in columns:
-            table.add_column(
-                column, justify="right" if column in numbers else "left", overflow="fold"
-            )
-        for row in rows:
-            cells = ["" if cell is None else str(cell) for cell in row]
-            table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in cells))
-        self.out.print(table)
+        """Write a table; see `make_table`."""
+        self.out.print(make_table(columns, rows, title=title, right=right, styles=styles))
 
     def error(self, error: BaseException) -> None:
         """Tell what went wrong: to a person on standard error, to a machine on standard output."""
