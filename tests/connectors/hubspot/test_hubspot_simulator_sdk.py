@@ -246,7 +246,7 @@ def test_an_app_is_authorised_by_a_person_and_its_token_ends(reset):
     tokens = connect(reset).oauth.tokens_api
     named = {name: reset["credentials"][name] for name in ("client_id", "client_secret")}
     form = {"grant_type": "authorization_code", "redirect_uri": BACK, **named}
-    request(reset, "POST", "/_sandbox/app", {"token_life_s": 0.2})
+    request(reset, "POST", "/_sandbox/app", {"token_life_s": 0.001})
     issued = tokens.create(code=back["code"], **form)
     client = connect(reset, access_token=issued.access_token)
     while True:
