@@ -6,10 +6,15 @@ import hmac
 import json
 import sqlite3
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from dovetail.connector_sdk.registry import connector_class
+from dovetail.connector_sdk.webhook import WebhookReply
 from dovetail.core.transport import HttpRequest
+from dovetail.errors import WebhookRejectedError
 from dovetail.runtime.history import list_events
 from dovetail.simulator_sdk.sandbox import build_simulators
 from dovetail.testing.app import running_app
@@ -64,6 +69,15 @@ class Door:
             )
         )
 
+    async def renew(self, **changes):
+        await self.app.connections.add(
+            platform="hubspot",
+            business_id="acme",
+            secrets=self.credentials,
+            base_url="http://hubspot.test",
+            **changes,
+        )
+
     async def stored(self):
         return await self.app.store.read(lambda tx: list_events(tx, pattern="platform.changed"))
 
@@ -85,7 +99,9 @@ async def open_door(**options):
             webhook_secret="the-secret",
         )
         transport.add(HOST, app.asgi())
-        yield Door(app, transport, connection, "the-secret")
+        door = Door(app, transport, connection, "the-secret")
+        door.credentials = hubspot.credentials
+        yield door
 
 
 def body_of(*events):
@@ -170,6 +186,54 @@ async def test_the_connection_of_another_platform_is_a_404():
 async def test_only_post_is_answered():
     async with open_door() as door:
         assert (await door.post(b"", method="GET")).status == 405
+
+
+async def test_a_webhook_signed_with_the_secret_before_is_accepted_for_a_while():
+    async with open_door() as door:
+        await door.renew(webhook_secret="a-new-secret")
+
+        assert (await door.post(body_of(EVENT))).status == 200
+        door.secret = "a-new-secret"
+        assert (await door.post(body_of(EVENT | {"eventId": 2}))).status == 200
+        door.secret = "the-secret"
+        await door.app.ports.clock.sleep(2 * 86_400 + 1)
+        assert (await door.post(body_of(EVENT | {"eventId": 3}))).status == 401
+
+
+async def test_connecting_again_keeps_the_webhook_secret():
+    async with open_door() as door:
+        await door.renew()
+
+        assert (await door.post(body_of(EVENT))).status == 200
+
+
+class Greeting(connector_class("hubspot")):
+    """A platform that asks first, in the way that several do."""
+
+    def handshake(self, request, secrets, now):
+        query = dict(parse_qsl(urlsplit(request.url).query))
+        if request.method != "GET":
+            return None
+        if query.get("token") != secrets[0]:
+            raise WebhookRejectedError("The handshake's token is not ours.", status=401)
+        return WebhookReply(body=query["challenge"].encode(), headers={"x-greeted": "yes"})
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "body"),
+    [("token=the-secret&challenge=42", 200, b"42"), ("token=x&challenge=42", 401, None)],
+)
+async def test_a_handshake_is_answered_as_the_platform_wants_it(query, status, body):
+    async with open_door() as door:
+        opened = await door.app.connections.open(door.connection.id)
+        greeting = replace(opened, connector=Greeting(opened.connector.api))
+        door.app.connections._opened[door.connection.id] = greeting
+
+        answer = await door.post(b"", {}, path=f"{door.path}?{query}", method="GET")
+
+        assert answer.status == status
+        assert body is None or (answer.body, answer.headers["x-greeted"]) == (body, "yes")
+        assert (await door.post(body_of(EVENT))).status == 200, "webhooks as ever"
 
 
 async def test_a_locked_database_is_a_503_and_the_repeated_webhook_is_kept(tmp_path):

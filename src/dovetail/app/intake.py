@@ -3,6 +3,7 @@ Webhook intake: verified, deduplicated, committed, then answered.
 
     POST /hooks/{platform}/{connection}
       404 no such connection   413 too large   401 signature   400 not the platform's format
+      405 a GET, except where the platform asks whether we are who it was told (a handshake)
       503 + Retry-After when the database refuses: the platform sends it again, nothing is lost
       200 once every change of the body is durable
 """
@@ -17,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from dovetail.app.connections import Connections, OpenConnection
-from dovetail.connector_sdk.base import Webhooks
+from dovetail.connector_sdk.base import Handshakes, Webhooks
 from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
 from dovetail.core.clock import Clock
 from dovetail.core.ids import derive_id
@@ -63,7 +64,7 @@ class Intake:
 
     async def _answer(self, request: Request, platform: str, connection_id: str) -> Response:
         try:
-            accepted = await self._accept(request, platform, connection_id)
+            return await self._accept(request, platform, connection_id)
         except WebhookRejectedError as error:
             log.warning(
                 "webhook_rejected",
@@ -77,9 +78,8 @@ class Intake:
             log.warning("webhook_not_stored", platform=platform, error=str(error))
             failure = StoreError("The event could not be stored now; send it again.")
             return _answer(503, failure, {"retry-after": "5"})
-        return JSONResponse({"accepted": accepted})
 
-    async def _accept(self, request: Request, platform: str, connection_id: str) -> int:
+    async def _accept(self, request: Request, platform: str, connection_id: str) -> Response:
         opened = await self._open(platform, connection_id)
         connector = opened.connector
         if not isinstance(connector, Webhooks):
@@ -91,7 +91,14 @@ class Intake:
             body=await self._read_body(request),
         )
         now = self._clock.now()
-        connector.verify(webhook, opened.webhook_secrets(now), now)
+        secrets = opened.webhook_secrets(now)
+        if isinstance(connector, Handshakes):
+            reply = connector.handshake(webhook, secrets, now)
+            if reply is not None:
+                return Response(reply.body, reply.status, dict(reply.headers))
+        if request.method != "POST":
+            raise WebhookRejectedError(f"{platform} sends webhooks with POST.", status=405)
+        connector.verify(webhook, secrets, now)
         changes = connector.parse(webhook)
         drafts = self._drafts(opened, changes, webhook)
         if drafts:
@@ -99,7 +106,7 @@ class Intake:
             # webhook is then dropped by its id.
             async with asyncio.timeout(_COMMIT_WITHIN_S):
                 await self._store.write(lambda tx: self._log.append(tx, drafts))
-        return len(drafts)
+        return JSONResponse({"accepted": len(drafts)})
 
     async def _open(self, platform: str, connection_id: str) -> OpenConnection:
         try:

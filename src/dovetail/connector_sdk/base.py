@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dovetail.connector_sdk.auth import Auth
     from dovetail.connector_sdk.grant import Grant
     from dovetail.connector_sdk.http import Api
-    from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
+    from dovetail.connector_sdk.webhook import WebhookEvent, WebhookReply, WebhookRequest
 
 
 class Connector(ABC):
@@ -224,5 +224,21 @@ class Webhooks(Protocol):
 
         Returns False when the connection's credentials do not allow it (a person does it in the
         platform's own settings).
+        """
+        ...
+
+
+@runtime_checkable
+class Handshakes(Protocol):
+    """The role of a platform that asks whether a webhook address is ours before it uses it."""
+
+    def handshake(
+        self, request: WebhookRequest, secrets: Sequence[str], now: datetime
+    ) -> WebhookReply | None:
+        """
+        Return the answer to a handshake, None for a request that is none.
+
+        Raises:
+            WebhookRejectedError: It is a handshake, but not with what we agreed on; status 401.
         """
         ...

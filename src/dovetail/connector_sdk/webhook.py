@@ -21,6 +21,14 @@ class WebhookRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class WebhookReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a handshake is answered with."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+
 class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True):
     """
     One changed record. `id` is the same for every repetition of the same fact.
