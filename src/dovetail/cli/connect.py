@@ -207,7 +207,13 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
 
 
 async def _list(screen: Screen, world: App) -> None:
+    from dovetail.runtime.refusal import list_refusals
+
+    refused = await world.store.read(list_refusals)
     found = [_record(world, one) for one in await world.connections.list()]
+    for one in found:
+        if one["id"] in refused:
+            one |= {"status": "refused", "reason": refused[one["id"]].why}
     if screen.json:
         screen.document({"connections": found})
     elif not found:
