@@ -19,6 +19,16 @@ def new_secret(rng: random.Random, length: int) -> str:
     return "".join(rng.choice(_LETTERS) for _ in range(length))
 
 
+def new_credentials(rng: random.Random, org_id: str) -> dict[str, str]:
+    """Return the credentials that an app has from the start; *org_id* has 15 characters."""
+    return {
+        "access_token": f"{org_id}!AQ{new_secret(rng, 60)}",
+        "refresh_token": f"5Aep861{new_secret(rng, 60)}",
+        "client_id": f"3MVG9{new_secret(rng, 40)}",
+        "client_secret": new_secret(rng, 48),
+    }
+
+
 class OAuthError(Exception):
     """A refusal of the token endpoint: an object, unlike the API's lists."""
 

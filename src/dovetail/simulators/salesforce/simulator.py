@@ -54,7 +54,7 @@ from dovetail.simulators.salesforce.rest.call import Api, Operation
 from dovetail.simulators.salesforce.rest.composite import OPERATIONS
 from dovetail.simulators.salesforce.rest.cursor import CursorShelf
 from dovetail.simulators.salesforce.seeding import Seeder
-from dovetail.simulators.salesforce.session import SessionBook, new_secret
+from dovetail.simulators.salesforce.session import SessionBook, new_credentials
 from dovetail.simulators.salesforce.sobject import Row, SObject
 from dovetail.simulators.salesforce.version import is_retired, is_supported, listed_versions
 from dovetail.simulators.salesforce.write import Writer, row_id_of
@@ -152,13 +152,7 @@ class Salesforce(Simulator):
         self._has_duplicate_rule = has_duplicate_rule
         self._bulk_job_s = bulk_job_s
         self._session_timeout_s = session_timeout_s
-        org_id = IdSequence("00D").new()[:15]
-        self._secrets = {
-            "access_token": f"{org_id}!AQ{new_secret(self.rng, 60)}",
-            "refresh_token": f"5Aep861{new_secret(self.rng, 60)}",
-            "client_id": f"3MVG9{new_secret(self.rng, 40)}",
-            "client_secret": new_secret(self.rng, 48),
-        }
+        self._secrets = new_credentials(self.rng, IdSequence("00D").new()[:15])
         self._api: Api
         self.sessions: SessionBook
         self._daily: WindowLimit
