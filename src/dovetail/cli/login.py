@@ -55,13 +55,13 @@ async def _log_in(
     world: App, kind: type[Connector], given: Given, base_url: str | None, login: Login
 ) -> dict[str, str]:
     from dovetail.app.authorization import Authorization
-    from dovetail.cli.callback import Callback
+    from dovetail.cli.landing import Landing
 
-    async with Callback(login.port) as callback:
+    async with Landing(login.port) as landing:
         authorization = Authorization(
-            kind, given.secrets, base_url=base_url, redirect_uri=callback.uri
+            kind, given.secrets, base_url=base_url, redirect_uri=landing.uri
         )
-        callback.expect(authorization.code_in)
+        landing.expect(authorization.code_in)
         page = authorization.page
         if login.screen.json:
             login.screen.document({"open": page})
@@ -71,5 +71,5 @@ async def _log_in(
         if login.opens_browser:
             # It may start a browser and wait for it.
             await asyncio.to_thread(webbrowser.open, page)
-        code = await callback.wait(login.wait_s)
+        code = await landing.wait(login.wait_s)
     return await authorization.exchange(code, world.ports)

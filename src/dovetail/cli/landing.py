@@ -27,7 +27,7 @@ Connection: close\r
 """
 
 
-class Callback:
+class Landing:
     """
     Listens on loopback until an answer has come.
 
