@@ -82,7 +82,7 @@ class Retry:
                 "retry: give `on` (further error classes) or `only` (these alone), not both."
             )
         for kind in (*self.on, *self.only):
-            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):  # type: ignore[redundant-expr]
                 raise DeclarationError(f"retry: {kind!r} is no error class.")
         if isinstance(self.schedule, str):
             raise DeclarationError(
