@@ -53,6 +53,16 @@ def save_sweep(
     _put(tx, connection_id, entity, values)
 
 
+def save_check(
+    tx: Tx, connection_id: str, entity: str, now: int, *, checked_to: str | None
+) -> None:
+    """Record up to which link records were asked for by id; None: up to the last one."""
+    values: dict[str, Any] = {"checked_to": checked_to, "updated_at": now}
+    if checked_to is None:
+        values["checked_at"] = now
+    _put(tx, connection_id, entity, values)
+
+
 def missing_after(
     tx: Tx, business_id: str, connection_id: str, entity: str, after: str, limit: int
 ) -> list[tuple[str, bool]]:

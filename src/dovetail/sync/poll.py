@@ -19,6 +19,7 @@ from dovetail.sync.cursor import load_cursor, missing_after, save_cursor, save_s
 from dovetail.sync.ledger import Desk, push_draft, push_key
 from dovetail.sync.plan import SpokeRoute
 from dovetail.sync.platform import Platforms
+from dovetail.sync.sweep import Sweep, is_due, needs_sweep
 
 POLL = "sync.poll"
 
@@ -51,6 +52,7 @@ class Poll:
         self._desk = desk
         self._platforms = platforms
         self._on_progress = on_progress
+        self._gone = Sweep(store, desk)
 
     async def handle(self, event: Event) -> None:
         """Read on from the committed cursor; a plan that is gone has nothing to read."""
@@ -84,6 +86,9 @@ class Poll:
                 break
         if is_first:
             await self._sweep(route, row.swept_to if row is not None else None)
+        elif needs_sweep(resource) and is_due(row, route, to_micros(self._desk.clock.now())):
+            with lane(Lane.RECONCILE):
+                await self._gone.go_on(route, records, resource)
 
     async def _absorb(self, route: SpokeRoute, page: Page, read_at: datetime) -> None:
         chunks = [

@@ -74,6 +74,8 @@ sync_cursors = Table(
     Column("caught_up_at", BigInteger),
     Column("total", BigInteger),
     Column("updated_at", BigInteger, nullable=False),
+    Column("checked_to", Text),
+    Column("checked_at", BigInteger),
 )
 
 sync_counters = Table(

@@ -16,6 +16,7 @@ def upgrade() -> None:
     _make_workflows()
     _flow_control()
     _make_refusals()
+    _add_checks()
     _make_token_leases()
 
 
@@ -24,6 +25,9 @@ def downgrade() -> None:
     _drop_workflows()
     _no_flow_control()
     op.drop_table("token_leases")
+    with op.batch_alter_table("sync_cursors") as table:
+        table.drop_column("checked_at")
+        table.drop_column("checked_to")
     op.drop_table("refusals")
 
 
@@ -183,3 +187,9 @@ def _drop_workflows() -> None:
     )
     op.drop_table("steps")
     op.rename_table("steps_old", "steps")
+
+
+def _add_checks() -> None:
+    with op.batch_alter_table("sync_cursors") as table:
+        table.add_column(sa.Column("checked_to", sa.Text(), nullable=True))
+        table.add_column(sa.Column("checked_at", sa.BigInteger(), nullable=True))
