@@ -45,7 +45,7 @@ class Processes:
         assert len(lines) == 1, lines
         return json.loads(lines[0])
 
-    def start(self, *arguments):
+    def start(self, *arguments, env=None):
         """Start in the background; return the process and its first line, read as JSON."""
         process = subprocess.Popen(
             [sys.executable, "-m", "dovetail", *map(str, arguments), "--json"],
@@ -53,7 +53,7 @@ class Processes:
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.folder,
-            env=CLEAN,
+            env={**CLEAN, **(env or {})},
         )
         self._running.append(process)
         line = process.stdout.readline()
