@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -56,8 +57,8 @@ def is_due(row: Any, route: SpokeRoute, now: int) -> bool:
     if row.checked_to is not None:
         return True
     longest = max(LONG_STOP, timedelta(seconds=3 * route.entity.poll_interval_s))
-    stood_still = now - row.updated_at > longest / timedelta(microseconds=1)
-    since = row.checked_at or row.caught_up_at
+    stood_still: bool = now - row.updated_at > longest / timedelta(microseconds=1)
+    since: int = row.checked_at or row.caught_up_at
     return stood_still or now - since >= EVERY / timedelta(microseconds=1)
 
 
@@ -75,11 +76,9 @@ class Sweep:
         after: str | None = (row.checked_to if row is not None else None) or ""
         for _ in range(_SLICE):
             after = await self._look(route, records, resource, after or "")
-            position, now = after, to_micros(self._desk.clock.now())
+            now = to_micros(self._desk.clock.now())
             await self._store.write(
-                lambda tx, position=position, now=now: save_check(
-                    tx, spoke.connection_id, name, now, checked_to=position
-                )
+                partial(_save, connection_id=spoke.connection_id, entity=name, now=now, to=after)
             )
             if after is None:
                 return
@@ -116,6 +115,10 @@ class Sweep:
             ledger.save(route.at)
 
         await self._store.write(work)
+
+
+def _save(tx: Tx, *, connection_id: str, entity: str, now: int, to: str | None) -> None:
+    save_check(tx, connection_id, entity, now, checked_to=to)
 
 
 def _whole(found: Sequence[RemoteRecord], ended: Sequence[RemoteRecord]) -> list[RemoteRecord]:
