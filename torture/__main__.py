@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="SIGKILLs (default 200)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--records", type=int, default=100, help="contacts per platform")
+    parser.add_argument("--records", type=int, default=200, help="contacts per platform")
     parser.add_argument("--keep", action="store_true", help="keep the folder in any case")
     options = parser.parse_args()
     apart()

@@ -79,6 +79,12 @@ class Evidence:
                 shutil.copyfile(source, copy / source.name)
         files = [*folder.glob("*.log"), *copy.iterdir()]
         self.leaks = list(leaks(files, secrets))
+        self.faults = [
+            file.name
+            for file in folder.glob("worker-*.log")
+            if "Traceback" in (text := file.read_text(errors="replace"))
+            or "run_bookkeeping_failed" in text
+        ]
         with closing(sqlite3.connect(copy / database.name)) as connection:
             connection.row_factory = sqlite3.Row
             self._read(connection)
@@ -122,6 +128,7 @@ class Evidence:
         wrong = [f"integrity_check: {text}" for text in self.integrity if text != "ok"]
         wrong += [f"{text}: {rows[:3]}" for text, rows in self.nowhere.items() if rows]
         wrong += self.leaks
+        wrong += [f"the worker met a fault of its own, see {name}" for name in self.faults]
         wrong += self._lost()
         wrong += self._badly_answered()
         wrong += self._doubled()

@@ -83,6 +83,11 @@ class Side:
         faults = [{"kind": kind, "probability": odds} for kind, odds in kinds] if on else []
         call(f"{self.base_url}/_sandbox/faults", {"faults": faults, "seed": seed})
 
+    def dawdle(self, *, on: bool) -> None:
+        """Let the platform take its time for each call, or stop that."""
+        faults = [{"kind": "latency", "seconds": 0.3}] if on else []
+        call(f"{self.base_url}/_sandbox/faults", {"faults": faults})
+
     def _fetch(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = call(f"{self.base_url}/_sandbox/records/contacts")["records"]
         return found

@@ -60,6 +60,8 @@ class Forked:
         self.log = log
         self.pid: int | None = None
         """Of the running child; None when it has ended."""
+        self.code: int | None = None
+        """How the last child ended."""
 
     def start(self, body: Callable[[], Any]) -> None:
         """Fork; the child never returns from here."""
@@ -119,7 +121,8 @@ class Forked:
         if pid == 0:
             return None
         self.pid = None
-        return os.waitstatus_to_exitcode(status)
+        self.code = os.waitstatus_to_exitcode(status)
+        return self.code
 
 
 class Worker(Forked):

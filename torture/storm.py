@@ -100,21 +100,20 @@ class Storm:
 
     def _first_sync(self, secret: str, kills: int) -> None:
         self.sender.prepare()
+        for side in self.sides:
+            side.dawdle(on=True)  # it would be over before the first kill otherwise
+        for _ in range(kills):
+            self.worker.run()
+            time.sleep(self.rng.uniform(0.2, 1.5))
+            self._kill("while syncing first")
+            if not self._look(quiet=False).is_first_sync:
+                break
+        for side in self.sides:
+            side.dawdle(on=False)
         self.worker.run()
         self._until(lambda: bool(self._webhooks()), "the worker says where webhooks go")
         url = next(url for url in self._webhooks().values() if "/hubspot/" in url)
         self.door = Door(url, secret)
-        for _ in range(kills):
-            time.sleep(self.rng.random() * 0.4)
-            self._kill("while syncing first")
-            if not self._look(quiet=False).is_first_sync:
-                break
-            self.worker.run()
-            if self.rng.random() < 0.8:
-                self.worker.wait_ready()
-        if not self.worker.is_alive:
-            self.worker.run()
-        self.worker.wait_ready()
         self._until(self._is_caught_up, "the first sync ended")
         if wrong := self.people.wrong_after_first_sync():
             raise Violated(wrong)
@@ -216,8 +215,8 @@ class Storm:
             self.report.conditions[f"{condition.name}: started meanwhile"] += 1
             return
         self.report.conditions[f"{condition.name}: refused to start meanwhile"] += 1
-        if "Error: " not in log_end(self.worker.log):
-            raise Violated([f"ended without a word:\n{log_end(self.worker.log)}"])
+        if not self.worker.code or "Error: " not in log_end(self.worker.log):
+            raise Violated([f"ended with {self.worker.code}:\n{log_end(self.worker.log)}"])
 
     def _went_on(self, condition: Condition) -> None:
         pid = self.worker.pid

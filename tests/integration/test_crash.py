@@ -1,5 +1,6 @@
 """Handlers with writes, steps and cron in a real process that is killed again and again."""
 
+import contextlib
 import json
 import random
 import signal
@@ -11,8 +12,8 @@ from collections import Counter
 
 import pytest
 
-KILLS = 15
-ORDERS = 400
+KILLS = 8
+ORDERS = 240
 RECORDED = {"charged": "charge", "shipped": "ship"}
 """What is written once the result of a step is recorded -> the step."""
 
@@ -23,6 +24,7 @@ from pathlib import Path
 from dovetail import Entity, Event, db, every, on, send, step
 
 JOURNAL = Path(__file__).with_name("journal.txt")
+LAST = Path(__file__).with_name("last")
 
 
 class Order(Entity):
@@ -50,7 +52,7 @@ def append(line: str) -> str:
 async def feed(event: Event) -> None:
     await db.create(Tick, event_id=event.id)
     first = await db.count(Order)
-    for number in range(first, min(first + 12, ORDERS)):
+    for number in range(first, min(first + (60 if LAST.exists() else 8), ORDERS)):
         await db.create(Order, number=number)
 
 
@@ -70,8 +72,9 @@ async def close(event: Event) -> None:
 """
 
 
-def start(folder):
-    """Start a worker; return it once it says that it runs."""
+@contextlib.contextmanager
+def started(folder):
+    """Start a worker and yield it once it says that it runs; it is gone afterwards."""
     with (folder / "worker.log").open("a") as log:
         process = subprocess.Popen(
             [
@@ -82,9 +85,13 @@ def start(folder):
             stderr=log,
             cwd=folder,
         )  # fmt: skip
-    if not process.stdout.readline():
-        raise AssertionError((folder / "worker.log").read_text())
-    return process
+    try:
+        if not process.stdout.readline():
+            raise AssertionError((folder / "worker.log").read_text())
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
 
 
 def rows(folder, query):
@@ -119,19 +126,19 @@ def test_a_worker_killed_at_random_moments_does_everything_once(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM.replace("ORDERS)", f"{ORDERS})"))
     rng = random.Random(7)
     for _ in range(KILLS):
-        process = start(tmp_path)
-        time.sleep(rng.uniform(0.0, 1.2))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=10)
+        with started(tmp_path) as process:
+            time.sleep(rng.uniform(0.0, 1.2))
+            process.send_signal(signal.SIGKILL)
 
     assert len(stored(tmp_path, "effect")) < 2 * ORDERS, "killed in the middle of the work"
-    process = start(tmp_path)
-    deadline = time.monotonic() + 60
-    while len(stored(tmp_path, "effect")) < 2 * ORDERS and time.monotonic() < deadline:
-        time.sleep(0.2)
-    time.sleep(1.0)  # one more than there should be would come now
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    (tmp_path / "last").touch()
+    with started(tmp_path) as process:
+        deadline = time.monotonic() + 60
+        while len(stored(tmp_path, "effect")) < 2 * ORDERS and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(1.0)  # one more than there should be would come now
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
 
     assert process.returncode == 0
     effects = Counter((one["number"], one["by"]) for one in stored(tmp_path, "effect"))
@@ -139,4 +146,5 @@ def test_a_worker_killed_at_random_moments_does_everything_once(tmp_path):
     assert rows(tmp_path, "SELECT * FROM deliveries WHERE status IN (2, 3)") == []
     ticks = [one["event_id"] for one in stored(tmp_path, "tick")]
     assert len(ticks) == len(set(ticks))
+    assert rows(tmp_path, "PRAGMA integrity_check") == [("ok",)]
     check_journal(tmp_path / "journal.txt")
