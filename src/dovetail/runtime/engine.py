@@ -64,7 +64,9 @@ class Runtime:
         self.subscriptions = log.subscriptions = Subscriptions(handlers)
         self.log = log
         patience = Patience(ports.clock)
-        runner = Runner(store, log, ports.clock, ports.rng, services)
+        runner = Runner(
+            store, log, ports.clock, ports.rng, services, patience=patience
+        )
         self._dispatcher = Dispatcher(
             store=store,
             bus=bus,

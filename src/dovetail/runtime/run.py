@@ -28,8 +28,11 @@ from dovetail.errors import (
 )
 from dovetail.runtime.context import RunContext, RunIds, current
 from dovetail.runtime.delivery import Delivery
-from dovetail.runtime.handler import BatchHandler, EventHandler, HandlerSpec
+from dovetail.runtime.gather import ListContext
+from dovetail.runtime.handler import BatchHandler, EventHandler, HandlerSpec, ListHandler
+from dovetail.runtime.likeness import likeness_of
 from dovetail.runtime.log import EventLog
+from dovetail.runtime.patience import Patience, is_refusal
 from dovetail.runtime.refusal import put_off
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import DEAD, DONE, OPEN, deliveries
@@ -62,7 +65,8 @@ class _Failure:
         facts = describe(self.error)
         record = facts | {"traceback": _trace(self.error)} if self.dead else facts
         latest = self.taken[-1]
-        latest.history = [*latest.history, {"at": now, **facts}][-_HISTORY:]
+        since = latest.history[-1].get("since", now) if latest.attempt > 1 else now
+        latest.history = [*latest.history, {"at": now, "since": since, **facts}][-_HISTORY:]
         kept = {
             "status": DEAD if self.dead else OPEN,
             "attempt": latest.attempt,
@@ -70,6 +74,7 @@ class _Failure:
             "finished_at": now if self.dead else None,
             "error": json.encode(record),
             "history": json.encode(latest.history),
+            "likeness": likeness_of(facts) if self.dead else None,
         }
         return [{"delivery": delivery.id, **kept} for delivery in self.taken]
 
@@ -84,15 +89,23 @@ class Runner:
         clock: Time.
         rng: Jitter.
         services: What handlers can reach through their context (see `Context`).
+        patience: What knows whether the store refuses.
     """
 
     def __init__(
-        self, store: Store, log: EventLog, clock: Clock, rng: random.Random, services: Any = None
+        self,
+        store: Store,
+        log: EventLog,
+        clock: Clock,
+        rng: random.Random,
+        services: Any = None,
+        patience: Patience | None = None,
     ) -> None:
         self._store = store
         self._log = log
         self._clock = clock
         self._rng = rng
+        self._patience = patience or Patience(clock)
         self.services = services
 
     async def run_one(self, spec: HandlerSpec, taken: list[Delivery]) -> list[Delivery]:
@@ -164,6 +177,35 @@ class Runner:
             await self._put_off(paused, pause)
         return [open_still.get(index, []) for index in range(len(lanes))]
 
+    async def run_list(self, spec: HandlerSpec, taken: list[Delivery]) -> list[Delivery]:
+        """
+        Serve gathered deliveries of one tenant with one call; return those that stay open.
+
+        A list that fails for good is done again one by one, so that a bad event takes no other
+        along.
+        """
+        context = ListContext(self._context(spec, taken[0]).unit, self._clock, self.services)
+        token = current.set(context)
+        try:
+            await cast(ListHandler, spec.call)([one.event for one in taken])
+            error: BaseException | None = None
+        except (Exception, RunCancelled) as raised:
+            error = raised
+        finally:
+            current.reset(token)
+        if error is None:
+            error = await self._finish(taken, context.unit)
+        if error is None:
+            return []
+        if isinstance(error, ConnectionPausedError):
+            await self._put_off(taken, error)
+            return []
+        tries = max(one.attempt for one in taken) + 1
+        if len(taken) > 1 and not spec.retry.allows(error, tries):
+            return [one for alone in taken for one in await self.run_list(spec, [alone])]
+        kept = await self._fail(spec, [([one], error) for one in taken])
+        return [one for lane in kept for one in lane]
+
     async def park(self, delivery: Delivery, error: BaseException) -> None:
         """Make the delivery a dead letter."""
         await self._record([_Failure([delivery], error, dead=True, due_at=delivery.due_at)])
@@ -197,6 +239,23 @@ class Runner:
         )
         try:
             await self._store.write_each(_finish_all, item)
+        except StoreError as error:
+            if not is_refusal(error):
+                return error
+            # Locked or full: what the handler did is still here, and need not be done again.
+            return await self._insist_on_finishing(item, error)
+        except Exception as error:
+            return error
+        return None
+
+    async def _insist_on_finishing(
+        self, item: _Finish, refused: StoreError
+    ) -> BaseException | None:
+        self._patience.refused(refused)
+        try:
+            await self._patience.insist(
+                lambda: self._store.write_each(_finish_all, item), any_refusal=False
+            )
         except Exception as error:
             return error
         return None
@@ -220,8 +279,11 @@ class Runner:
     ) -> _Failure:
         # The latest delivery counts the tries of a coalesced run; its elders share its fate.
         delivery = taken[-1]
-        delivery.attempt += 1
-        dead = not spec.retry.allows(error, delivery.attempt)
+        if is_refusal(error):
+            dead = False  # the database refuses everybody: no fault of this event
+        else:
+            delivery.attempt += 1
+            dead = not spec.retry.allows(error, delivery.attempt, self._failing_s(delivery))
         wait_s = 0.0
         if not dead:
             # What failed together for one reason is tried again together: with a wait of its
@@ -246,6 +308,13 @@ class Runner:
         )
         return _Failure(taken, error, dead=dead, due_at=due_at)
 
+    def _failing_s(self, delivery: Delivery) -> float:
+        """Return for how long its tries have been failing."""
+        if delivery.attempt <= 1 or not delivery.history:
+            return 0.0
+        now = to_micros(self._clock.now())
+        return float(now - delivery.history[-1].get("since", now)) / 1_000_000
+
     async def _put_off(self, taken: list[Delivery], error: ConnectionPausedError) -> None:
         """Let the store alone keep what waits for credentials: others need the place."""
         due_at = to_micros(self._clock.now()) + int(error.retry_after_s * 1_000_000)
@@ -267,11 +336,13 @@ class Runner:
         waited = 0.0
         while True:
             try:
-                await self._store.write(lambda tx: tx.run(_FAILED, rows))
+                # Locked or full: the delivery is still open in the store, so nothing is lost; wait
+                # for the database rather than forget the attempt.
+                await self._patience.insist(
+                    lambda: self._store.write(lambda tx: tx.run(_FAILED, rows)), any_refusal=False
+                )
                 return
             except StoreError as refused:
-                # Locked or full: the delivery is still open in the store, so nothing is lost; wait
-                # for the database, saying so, rather than forget the attempt.
                 log.warning("store_refused", error=refused.message, waited_s=waited)
                 if waited >= _STORE_PATIENCE_S and not final:
                     return
@@ -291,7 +362,7 @@ _DONE = (
     .values(status=DONE, finished_at=sa.bindparam("at"))
 )
 
-_KEPT = ("status", "attempt", "due_at", "finished_at", "error", "history")
+_KEPT = ("status", "attempt", "due_at", "finished_at", "error", "history", "likeness")
 _FAILED = (
     sa.update(deliveries)
     .where(deliveries.c.id == sa.bindparam("delivery"))
