@@ -67,28 +67,7 @@ async def list_(
                 limit=limit,
             )
         )
-    if screen.json:
-        screen.document({"dead": [_record(one) for one in found]})
-    elif not found:
-        screen.text("There are no dead letters.")
-    else:
-        screen.table(
-            ("ID", "Died (UTC)", "Handler", "Event", "Key", "Tries", "Error"),
-            [
-                (
-                    one.id,
-                    _moment(one).strftime("%m-%d %H:%M:%S"),
-                    one.handler,
-                    one.event.type,
-                    one.event.key,
-                    one.attempt,
-                    _first_line(one),
-                )
-                for one in found
-            ],
-            right=("ID", "Tries"),
-        )
-        screen.note("`dovetail dead show ID` tells all; `dovetail dead replay ID` tries again.")
+    _show_list(screen, found)
 
 
 @app.command()
@@ -235,6 +214,31 @@ async def _named(world: App, ids: Sequence[int]) -> list[DeadLetter]:
             ids=missing,
         )
     return [by_id[id] for id in ids]
+
+
+def _show_list(screen: Screen, found: Sequence[DeadLetter]) -> None:
+    if screen.json:
+        screen.document({"dead": [_record(one) for one in found]})
+    elif not found:
+        screen.text("There are no dead letters.")
+    else:
+        screen.table(
+            ("ID", "Died (UTC)", "Handler", "Event", "Key", "Tries", "Error"),
+            [
+                (
+                    one.id,
+                    _moment(one).strftime("%m-%d %H:%M:%S"),
+                    one.handler,
+                    one.event.type,
+                    one.event.key,
+                    one.attempt,
+                    _first_line(one),
+                )
+                for one in found
+            ],
+            right=("ID", "Tries"),
+        )
+        screen.note("`dovetail dead show ID` tells all; `dovetail dead replay ID` tries again.")
 
 
 def _show_groups(screen: Screen, found: Sequence[DeadGroup]) -> None:

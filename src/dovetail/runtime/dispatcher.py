@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -108,11 +109,8 @@ class Dispatcher:
             for run in unfinished:
                 run.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
-        try:
+        with suppress(StoreError):  # what is open then looks suspect, which costs a write each
             await self._suspects.end()
-        except StoreError as error:
-            # What is open looks suspect to the next process, which costs it a write for each.
-            self._patience.refused(error)
         return len(unfinished)
 
     @property
