@@ -205,7 +205,11 @@ def reference_of(function: Callable[..., Any]) -> str:
     """Return how a function is named in the journal: ``module:name``."""
     inner = getattr(function, "func", function)  # functools.partial
     module = getattr(inner, "__module__", "")
-    return f"{module}:{getattr(inner, '__qualname__', type(inner).__qualname__)}"
+    name = getattr(inner, "__qualname__", type(inner).__qualname__)
+    # What belongs to an object or to given arguments cannot be found again by its name.
+    owner = getattr(inner, "__self__", None)
+    bound = inner is not function or (owner is not None and not isinstance(owner, type))
+    return f"{module}:{name}{'<bound>' if bound else ''}"
 
 
 def _mismatch(

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from dovetail.core import json
 from dovetail.model.event import Event
 from dovetail.runtime.log import event_of
+from dovetail.runtime.saga import forget_journals, undone_among
 from dovetail.runtime.store.port import Tx
-from dovetail.runtime.store.schema import DEAD, DISCARDED, SCHEDULED, deliveries, events, steps
+from dovetail.runtime.store.schema import DEAD, DISCARDED, SCHEDULED, deliveries, events
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +127,7 @@ def replay_dead(tx: Tx, ids: Sequence[int], now: int, *, from_start: bool = Fals
     Make dead letters open again and return the ids that were.
 
     Recorded steps stay recorded, so a replay goes on after the last one; with *from_start* they
-    are forgotten and every step runs anew.
+    are forgotten and every step runs anew, as it is for runs that were undone.
     """
     # SCHEDULED, not OPEN: the running process may be another one, and its clock loop finds this.
     replayed: list[int] = []
@@ -140,8 +141,7 @@ def replay_dead(tx: Tx, ids: Sequence[int], now: int, *, from_start: bool = Fals
                 )
             )
         ]
-        if from_start:
-            tx.run(sa.delete(steps).where(steps.c.delivery_id.in_(found)))
+        forget_journals(tx, found if from_start else undone_among(tx, found))
         tx.run(
             sa.update(deliveries)
             .where(deliveries.c.id.in_(found))

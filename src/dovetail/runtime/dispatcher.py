@@ -33,7 +33,6 @@ from dovetail.runtime.turn import HandlerQueue, Places, Turns
 from dovetail.runtime.watch import RunWatch
 
 log = structlog.get_logger("dovetail.dispatcher")
-
 _RECEIVE = 500
 
 
@@ -88,6 +87,7 @@ class Dispatcher:
             ("receive", self._receive),
             ("sweep", self._sweep.keep_up),
             ("due", self._sweep.wake_due),
+            ("stops", self._runner.watch_stops),
         ):
             self._loops.append(asyncio.create_task(loop(), name=f"dispatcher-{name}"))
 

@@ -48,6 +48,9 @@ from dovetail.runtime.unit import UnitOfWork
 
 log = structlog.get_logger("dovetail.run")
 
+_LOOK_EVERY_S = 1.0
+_LOOK_ALONE_S = 3600.0
+
 
 class Runner:
     """
@@ -235,6 +238,12 @@ class Runner:
         """Find the runs that another process asked to stop."""
         self._stopping.clear()
         self.stop(await self._store.read(asked_to_stop))
+
+    async def watch_stops(self) -> None:
+        """Look for runs that another process asked to stop, for ever."""
+        while True:
+            await self._clock.sleep(_LOOK_EVERY_S if self._store.is_shared else _LOOK_ALONE_S)
+            await self._patience.insist(self.look_for_stops)
 
     def _journal(self, delivery: Delivery) -> Journal:
         return Journal(

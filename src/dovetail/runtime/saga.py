@@ -24,7 +24,16 @@ from dovetail.runtime.log import EventLog
 from dovetail.runtime.recorded_error import record_error
 from dovetail.runtime.step_input import call_function, read_for
 from dovetail.runtime.store.port import Store, Tx
-from dovetail.runtime.store.schema import COMPENSATING, FAILURE, UNDO, deliveries, run_states
+from dovetail.runtime.store.schema import (
+    COMPENSATED,
+    COMPENSATING,
+    FAILURE,
+    UNDO,
+    deliveries,
+    run_states,
+    steps,
+    waits,
+)
 from dovetail.runtime.unit import UnitOfWork
 
 Functions = Mapping[Place, tuple[Callable[..., Any], Callable[..., Any]]]
@@ -191,6 +200,20 @@ def set_phase(tx: Tx, delivery_id: int, phase: int, now: int) -> None:
         .where(run_states.c.delivery_id == delivery_id)
         .values(phase=phase, updated_at=now)
     )
+
+
+def undone_among(tx: Tx, delivery_ids: Sequence[int]) -> list[int]:
+    """Return the runs that were undone whole: there is nothing left to go on with."""
+    query = sa.select(run_states.c.delivery_id).where(
+        run_states.c.delivery_id.in_(list(delivery_ids)), run_states.c.phase == COMPENSATED
+    )
+    return [row.delivery_id for row in tx.rows(query)]
+
+
+def forget_journals(tx: Tx, delivery_ids: Sequence[int]) -> None:
+    """Let runs begin anew."""
+    for table in (steps, run_states, waits):
+        tx.run(sa.delete(table).where(table.c.delivery_id.in_(list(delivery_ids))))
 
 
 async def compensate(context: RunContext) -> None:
