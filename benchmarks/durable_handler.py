@@ -47,9 +47,9 @@ def measure(folder: Path, items: int) -> list[Row]:
         "bare": lambda n: asyncio.run(bare(folder / f"bare{n}.db", items)),
     }
     if importlib.util.find_spec("dbos") is not None:
-        few = min(max(items // 50, 20), 200)
-        contestants["queue"] = lambda n: dbos("queue", folder / f"queue{n}.db", few)
-        contestants["plain"] = lambda n: dbos("plain", folder / f"plain{n}.db", few)
+        wait = min(max(items / 4000, 0.5), 3.0)
+        contestants["queue"] = lambda n: dbos("queue", folder / f"queue{n}.db", wait)
+        contestants["plain"] = lambda n: dbos("plain", folder / f"plain{n}.db", wait)
     found = alternate(contestants)
     ours, beside = found["ours"], found["bare"]
     name = "durable keyed handler with one step"
@@ -149,10 +149,10 @@ def delivery_row(number: int) -> tuple[object, ...]:
     return (number, number, "handle", "default", 0, 0, 0)
 
 
-def dbos(kind: str, path: Path, items: int) -> Sample:
+def dbos(kind: str, path: Path, seconds: float) -> Sample:
     """In a process of its own: it starts threads and keeps global state."""
     script = Path(__file__).with_name("dbos_peer.py")
-    command = [sys.executable, str(script), kind, str(path), str(items)]
+    command = [sys.executable, str(script), kind, str(path), str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     per_second, cpu_ms = done.stdout.split()[-2:]
     return Sample(float(per_second), float(cpu_ms))
