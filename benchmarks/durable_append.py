@@ -1,115 +1,167 @@
-"""How many events a second are durable in the log, and how far that is from what SQLite can do."""
+"""
+How many events a second `send` makes durable, and how soon a handler has them.
+
+Fifty to a commit, as one session sends them, beside sqlite3 inserting the same rows with the same
+commits. The wait from `send` to the handler's first line is measured when nothing else happens and
+at half of the rate that the machine was just seen to bear, beside one bare commit.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import sqlalchemy as sa
+from benchmarks.bare import SQL, connect
+from benchmarks.durable_handler import event_row
+from benchmarks.rounds import Sample, alternate, cost, rate, spread, timed
+from benchmarks.row import ROUNDS, Row
+from dovetail import Event, on, send
+from dovetail.app.app import App
+from dovetail.app.load import program_of
+from dovetail.core.log import configure_logging
+from dovetail.core.settings import Settings
+from dovetail.testing.app import make_module
 
-from benchmarks.figure import Figure
-from dovetail.core.ports import Ports
-from dovetail.core.transport import HttpRequest, HttpResponse
-from dovetail.runtime.store.port import Tx
-from dovetail.runtime.store.schema import events, metadata
-from dovetail.runtime.store.sqlite import SqliteStore
+PER_COMMIT = 50
+SINGLE = 200
+"""How many times the wait of one event is measured a round."""
 
-WRITERS = 512
-PAYLOAD = b'{"id":"0197","email":"ada@example.com","first_name":"Ada","phone":"+44 20 7946 0000"}'
-SQL = """
-INSERT INTO events (seq, id, type, key, business_id, source, payload, occurred_at)
-VALUES (?, ?, 'contact.updated', ?, 'acme', 'bench', ?, 0)
-"""
+waits: list[float] = []
 
 
-def measure(folder: Path, items: int) -> list[Figure]:
-    one_by_one = max(20, items // 100)
-    alone = rate(one_by_one, lambda: raw(folder / "alone.db", one_by_one, per_commit=1))
-    bulk = rate(items, lambda: raw(folder / "bulk.db", items, per_commit=1000))
-    seconds, commits = asyncio.run(grouped(folder / "grouped.db", items))
-    return [
-        Figure("one event, one commit", alone, "limit", "sqlite3, synchronous=FULL"),
-        Figure("1000 events, one commit", bulk, "limit", "sqlite3, synchronous=FULL"),
-        Figure(
-            "Store.write, one event each",
-            items / seconds,
-            "ours",
-            f"{WRITERS} concurrent writers shared {commits} commits",
-        ),
+@on("wait.measured")
+async def handle(event: Event) -> None:
+    waits.append(time.perf_counter() - event.payload["sent"])
+
+
+def measure(folder: Path, items: int) -> list[Row]:
+    configure_logging("warning")
+    found = alternate(
+        {
+            "ours": lambda n: asyncio.run(sent(folder / f"ours{n}.db", items)),
+            "raw": lambda n: raw(folder / f"raw{n}.db", items, PER_COMMIT),
+        }
+    )
+    rows = [
+        Row(
+            f"send, durable, {PER_COMMIT} a commit",
+            rate(found["ours"]),
+            "events/s",
+            "sqlite3 inserts, same commits",
+            rate(found["raw"]),
+            at_least=0.3,
+            note=f"processor time {cost(found['ours']):.3f} ms beside {cost(found['raw']):.3f} "
+            f"ms; {spread(found['ours'])}",
+        )
     ]
+    bearable = asyncio.run(handled(folder / "bearable.db", max(items // 4, 100)))
+    single = alternate(
+        {
+            "idle": lambda n: asyncio.run(waited(folder / f"idle{n}.db", 100.0, SINGLE)),
+            "half": lambda n: asyncio.run(
+                waited(folder / f"half{n}.db", bearable / 2, int(bearable))
+            ),
+            "commit": lambda n: commits(folder / f"commit{n}.db"),
+        }
+    )
+    for name, words in (("idle", "idle"), ("half", f"at {bearable / 2:,.0f} events/s, half load")):
+        for point in (50, 99):
+            rows.append(
+                Row(
+                    f"send to handler, {words}, p{point}",
+                    percentile(single[name], point),
+                    "ms",
+                    f"one bare commit, p{point}",
+                    percentile(single["commit"], point),
+                    note="includes the commit; lower is better",
+                )
+            )
+    return rows
 
 
-def rate(items: int, work: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    work()
-    return items / (time.perf_counter() - started)
+def percentile(rounds: list[list[float]], point: int) -> float:
+    """Return milliseconds: the median over the rounds of their percentile."""
+    found = sorted(sorted(one)[min(len(one) * point // 100, len(one) - 1)] for one in rounds)
+    return 1000 * found[ROUNDS // 2]
 
 
-def raw(path: Path, items: int, *, per_commit: int) -> None:
-    engine = sa.create_engine(f"sqlite:///{path}")
-    metadata.create_all(engine)
-    engine.dispose()
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    for start in range(0, items, per_commit):
-        connection.execute("BEGIN IMMEDIATE")
-        numbers = range(start, min(start + per_commit, items))
-        connection.executemany(SQL, [(n + 1, f"e{n}", f"k{n}", PAYLOAD) for n in numbers])
-        connection.execute("COMMIT")
+async def sent(path: Path, items: int) -> Sample:
+    app = App(settings=Settings(database=path))
+    await app.open()
+    with timed(items) as sample:
+        for start in range(0, items, PER_COMMIT):
+            async with app.session():
+                for number in range(start, min(start + PER_COMMIT, items)):
+                    await send("thing.happened", {"n": number}, key=str(number))
+    await app.stop()
+    return sample
+
+
+def raw(path: Path, items: int, per_commit: int) -> Sample:
+    connection = connect(path)
+    with timed(items) as sample:
+        for start in range(1, items + 1, per_commit):
+            numbers = range(start, min(start + per_commit, items + 1))
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(SQL["event"], [event_row(number) for number in numbers])
+            connection.execute("COMMIT")
     connection.close()
+    return sample
 
 
-async def grouped(path: Path, items: int) -> tuple[float, int]:
-    store = SqliteStore(path, Ports.system(NoTransport()))
-    await store.open()
-    await store.migrate(create_tables)
+def commits(path: Path) -> list[float]:
+    connection = connect(path)
+    found = []
+    for number in range(1, SINGLE + 1):
+        started = time.perf_counter()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(SQL["event"], event_row(number))
+        connection.execute("COMMIT")
+        found.append(time.perf_counter() - started)
+    connection.close()
+    return found
+
+
+async def handled(path: Path, items: int) -> float:
+    """Return how many single events a second are sent and handled, as fast as it goes."""
+    app = await running(path)
     numbers = iter(range(items))
 
-    async def writer() -> None:
-        for number in numbers:
-            await store.write(lambda tx, number=number: append(tx, number))
+    async def sender() -> None:
+        for _ in numbers:
+            await send_one(app)
 
-    started = time.perf_counter()
-    await asyncio.gather(*(writer() for _ in range(WRITERS)))
-    seconds = time.perf_counter() - started
-    commits = store.commits
-    await store.close()
-    return seconds, commits
-
-
-def create_tables(connection: sa.Connection) -> None:
-    metadata.create_all(connection)
+    with timed(items) as sample:
+        await asyncio.gather(*(sender() for _ in range(64)))
+        await app.runtime.wait_idle()
+    await app.stop()
+    return sample.per_second
 
 
-def append(tx: Tx, number: int) -> None:
-    row = {
-        "seq": number + 1,
-        "id": f"e{number}",
-        "type": "contact.updated",
-        "key": f"k{number}",
-        "business_id": "acme",
-        "source": "bench",
-        "payload": PAYLOAD,
-        "occurred_at": 0,
-        "raw": None,
-        "raw_type": None,
-        "caused_by": None,
-    }
-    tx.run(INSERT, row)
+async def waited(path: Path, per_second: float, items: int) -> list[float]:
+    """Return the seconds between `send` and the handler for events that come at a steady rate."""
+    app = await running(path)
+    loop = asyncio.get_running_loop()
+    started, tasks = loop.time(), []
+    for number in range(items):
+        ahead = started + number / per_second - loop.time()
+        if ahead > 0:
+            await asyncio.sleep(ahead)
+        tasks.append(asyncio.create_task(send_one(app)))
+    await asyncio.gather(*tasks)
+    await app.runtime.wait_idle()
+    await app.stop()
+    return list(waits)
 
 
-INSERT = sa.insert(events)
+async def running(path: Path) -> App:
+    waits.clear()
+    app = App(program_of(make_module(handle)), settings=Settings(database=path))
+    await app.start(serve=False, schedules=False)
+    return app
 
 
-class NoTransport:
-    """Nothing here leaves the machine."""
-
-    async def send(self, request: HttpRequest) -> HttpResponse:
-        raise AssertionError(f"a request to {request.url}")
-
-    async def close(self) -> None:
-        return None
+async def send_one(app: App) -> None:
+    async with app.session():
+        await send("wait.measured", {"sent": time.perf_counter()})

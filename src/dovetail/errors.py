@@ -29,6 +29,9 @@ Every error that Dovetail raises, sorted by what happens next.
     |- ExecutionError                  the durable runtime
     |  |- RetriesExhaustedError
     |  |- ReplayMismatchError
+    |  |- WaitTimeoutError            no event came in time
+    |  |- StepFailedError             an error of an earlier pass that cannot be rebuilt
+    |  |- CompensationError           steps that a failed run could not undo
     |  |- VersionConflictError         a record changed under the writer; the run starts over
     |  |- StoreError                   the database refused; retried
     |- RecordMissingError (LookupError)  ``db`` was asked for a record that does not exist
@@ -264,6 +267,24 @@ class ReplayMismatchError(ExecutionError):
     """The code of a handler no longer matches the steps that were recorded for its run."""
 
     code = "replay-mismatch"
+
+
+class WaitTimeoutError(ExecutionError):
+    """The event that a run waited for did not come in time; catch it to go on without."""
+
+    code = "wait-timeout"
+
+
+class StepFailedError(ExecutionError):
+    """A step failed in an earlier pass; `facts["error"]` describes the error, whose class is gone."""
+
+    code = "step-failed"
+
+
+class CompensationError(ExecutionError):
+    """A failed or cancelled run could not be undone whole; the message names what was not."""
+
+    code = "compensation"
 
 
 class VersionConflictError(ExecutionError):

@@ -295,15 +295,21 @@ async def test_slices_become_small_where_the_disk_is_slow():
     await put(store, [(50, OVER[0], 50)] * 400)
     write, sizes = store.write, []
 
-    async def slow(work):
-        before = (await counts(store))["events"]
-        result = await write(work)
-        sizes.append(before - (await counts(store))["events"])
-        await asyncio.sleep(0.002 * sizes[-1])
-        return result
+    class Slow:
+        """Each row takes two milliseconds."""
 
-    store.write = slow
-    await retention(store, ports).sweep()
+        now, sleep, seconds = ports.clock.now, ports.clock.sleep, 0.0
+
+        def monotonic(self):
+            self.seconds += 0.002 * sizes[-1]
+            return self.seconds
+
+    async def sized(work):
+        sizes.append(len(work.args[1]))
+        return await write(work)
+
+    store.write = sized
+    await Retention(store, Settings(), Slow()).sweep()
 
     assert sum(sizes) == 400
     assert max(sizes[3:]) <= 10, "some milliseconds of work, however slow the disk is"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -25,12 +24,11 @@ _PAUSE_S = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A finished backup: where it is, its size, its rows by table, and how long it took."""
+    """A finished backup: where it is, its size in bytes, and its rows by table."""
 
     path: Path
     size: int
     rows: dict[str, int]
-    seconds: float
 
 
 def back_up(
@@ -55,7 +53,6 @@ def back_up(
         StoreError: The database is damaged, or could not be read.
     """
     _check_places(database, target, force=force)
-    began = time.perf_counter()
     draft = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         # Made by its owner alone: it holds what the database holds.
@@ -80,7 +77,7 @@ def back_up(
         for leftover in (draft, Path(f"{draft}-journal"), Path(f"{draft}-wal")):
             with suppress(OSError):
                 leftover.unlink(missing_ok=True)
-    return Backup(target, target.stat().st_size, rows, time.perf_counter() - began)
+    return Backup(target, target.stat().st_size, rows)
 
 
 def _check_places(database: Path, target: Path, *, force: bool) -> None:

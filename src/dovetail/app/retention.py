@@ -52,6 +52,8 @@ _FREE_PAGES, _FREE_PART = 2_000, 0.10
 """Free pages are given back when they are more than both; what remains is used again."""
 _VACUUM_PAGES = 64
 
+Work = Callable[[Sequence[int], int, Tx], "Counter[str]"]
+
 _UNDONE = (OPEN, SCHEDULED, DEAD)
 
 
@@ -158,13 +160,18 @@ class Retention:
         while start < len(ids):
             part = ids[start : start + self._slice]
             start += len(part)
-            began = self._clock.monotonic()
-            self.removed += await self._store.write(partial(work, part, cutoff))
-            taken = self._clock.monotonic() - began
-            # Part of the time is the wait for others' commits; then smaller is right, too.
+            removed, taken = await self._store.write(partial(self._timed, work, part, cutoff))
+            self.removed += removed
             factor = 2.0 if taken < _SLICE_S / 2 else 0.5 if taken > _SLICE_S * 1.5 else 1.0
             self._slice = min(max(int(self._slice * factor), 5), _LARGEST_SLICE)
             await self._clock.sleep(max(_PAUSE_S, taken * 4))
+
+    def _timed(
+        self, work: Work, ids: Sequence[int], cutoff: int, tx: Tx
+    ) -> tuple[Counter[str], float]:
+        # Only the work itself: the wait for others' commits says nothing about its size.
+        began = self._clock.monotonic()
+        return work(ids, cutoff, tx), self._clock.monotonic() - began
 
     async def _give_back(self) -> None:
         if self._store.in_memory:

@@ -54,6 +54,13 @@ def upgrade(connection: sa.Connection) -> str | None:
             found=before,
             known=HEAD,
         )
+    if before is not None and before not in _revisions():
+        raise EnvironmentInUseError(
+            f"The database says that it is at schema {before!r}, which is not one of Dovetail's. "
+            "Restore a backup, or use another database.",
+            found=before,
+            known=HEAD,
+        )
     from alembic import command  # noqa: PLC0415 - see the module docstring
     from alembic.config import Config  # noqa: PLC0415
 
@@ -62,3 +69,7 @@ def upgrade(connection: sa.Connection) -> str | None:
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     return before
+
+
+def _revisions() -> set[str]:
+    return {path.name.partition("_")[0] for path in (_FOLDER / "versions").glob("[0-9]*.py")}

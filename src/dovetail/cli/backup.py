@@ -63,7 +63,6 @@ def _tell(screen: Screen, done: Backup, key: Path | None, copied: Path | None) -
                 "file": str(done.path),
                 "bytes": done.size,
                 "rows": done.rows,
-                "seconds": round(done.seconds, 3),
                 "key_file": str(copied) if copied else None,
             }
         )
@@ -71,7 +70,7 @@ def _tell(screen: Screen, done: Backup, key: Path | None, copied: Path | None) -
     rows = sum(done.rows.values())
     screen.text(
         f"{done.path}: {done.size / _MIB:.1f} MiB, {rows:,} rows in {len(done.rows)} tables, "
-        f"checked, in {done.seconds:.1f} s."
+        "checked."
     )
     if copied is not None:
         screen.note(f"The key is at {copied}. Whoever has both files has the credentials.")

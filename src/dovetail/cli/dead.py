@@ -15,13 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dovetail.app.app import App
-    from dovetail.runtime.dead_letter import DeadLetter
+    from dovetail.runtime.dead_letter import DeadGroup, DeadLetter
 
 app = new_app(help="Look at dead letters, replay or discard them.")
 
 _MOST = 10_000
 
 Handler = Annotated[str | None, typer.Option(metavar="NAME", help="Only of this handler.")]
+Business = Annotated[str | None, typer.Option(metavar="ID", help="Only of this tenant.")]
+Error = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Only errors like this: a part of `--grouped`.")
+]
+Since = Annotated[
+    str | None, typer.Option(metavar="DURATION", help="Only what died so long ago: `2 hours`.")
+]
 Ids = Annotated[list[int] | None, typer.Argument(metavar="ID...", help="Dead letters.")]
 
 
@@ -30,45 +37,37 @@ Ids = Annotated[list[int] | None, typer.Argument(metavar="ID...", help="Dead let
 async def list_(
     screen: Screen,
     handler: Handler = None,
-    business: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
+    business: Business = None,
+    error: Error = None,
+    since: Since = None,
     grouped: Annotated[
-        bool, typer.Option("--grouped", help="One line per handler and kind of error.")
+        bool, typer.Option("--grouped", help="One line per handler and likeness of error.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
     database: Database = None,
 ) -> None:
     """Show dead letters, newest first."""
-    from dovetail.runtime.dead_letter import list_dead
+    from dovetail.runtime.dead_letter import group_dead, list_dead
 
-    most = _MOST if grouped else limit
     async with opened(database) as world:
+        if grouped:
+            groups = await world.store.read(
+                lambda tx: group_dead(tx, handler=handler, business_id=business)
+            )
+            _show_groups(screen, groups)
+            return
+        moment = _since(world, since)
         found = await world.store.read(
-            lambda tx: list_dead(tx, handler=handler, business_id=business, limit=most)
+            lambda tx: list_dead(
+                tx,
+                handler=handler,
+                business_id=business,
+                error=error,
+                since=moment,
+                limit=limit,
+            )
         )
-    if grouped:
-        _show_groups(screen, found)
-    elif screen.json:
-        screen.document({"dead": [_record(one) for one in found]})
-    elif not found:
-        screen.text("There are no dead letters.")
-    else:
-        screen.table(
-            ("ID", "Died (UTC)", "Handler", "Event", "Key", "Tries", "Error"),
-            [
-                (
-                    one.id,
-                    _moment(one).strftime("%m-%d %H:%M:%S"),
-                    one.handler,
-                    one.event.type,
-                    one.event.key,
-                    one.attempt,
-                    _first_line(one),
-                )
-                for one in found
-            ],
-            right=("ID", "Tries"),
-        )
-        screen.note("`dovetail dead show ID` tells all; `dovetail dead replay ID` tries again.")
+    _show_list(screen, found)
 
 
 @app.command()
@@ -115,6 +114,9 @@ async def replay(
     ids: Ids = None,
     every: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
     handler: Handler = None,
+    business: Business = None,
+    error: Error = None,
+    since: Since = None,
     from_start: Annotated[
         bool, typer.Option("--from-start", help="Run finished steps again, too.")
     ] = False,
@@ -132,7 +134,8 @@ async def replay(
     from dovetail.runtime.dead_letter import replay_dead
 
     async with opened(database) as world:
-        found = await _chosen(world, ids or [], handler, every=every)
+        chosen = {"handler": handler, "business_id": business, "error": error, "since": since}
+        found = await _chosen(world, ids or [], chosen, every=every)
         wanted = [one.id for one in found]
         if not dry_run:
             now = to_micros(world.ports.clock.now())
@@ -167,15 +170,35 @@ async def discard(
 
 
 async def _chosen(
-    world: App, ids: list[int], handler: str | None, *, every: bool
+    world: App, ids: list[int], chosen: dict[str, str | None], *, every: bool
 ) -> list[DeadLetter]:
     from dovetail.runtime.dead_letter import list_dead
 
-    if ids and not every and handler is None:
+    narrowed = any(value is not None for value in chosen.values())
+    if ids and not every and not narrowed:
         return await _named(world, ids)
-    if ids or not (every or handler):
-        raise UsageError("Say which: ids, or --all, or --handler NAME.")
-    return await world.store.read(lambda tx: list_dead(tx, handler=handler, limit=_MOST))
+    if ids or not (every or narrowed):
+        raise UsageError("Say which: ids, or --all, or --handler, --business, --error or --since.")
+    moment = _since(world, chosen["since"])
+    return await world.store.read(
+        lambda tx: list_dead(
+            tx,
+            handler=chosen["handler"],
+            business_id=chosen["business_id"],
+            error=chosen["error"],
+            since=moment,
+            limit=_MOST,
+        )
+    )
+
+
+def _since(world: App, ago: str | None) -> int | None:
+    from dovetail.core.clock import to_micros
+    from dovetail.core.duration import parse_duration
+
+    if ago is None:
+        return None
+    return to_micros(world.ports.clock.now() - parse_duration(ago))
 
 
 async def _named(world: App, ids: Sequence[int]) -> list[DeadLetter]:
@@ -193,44 +216,61 @@ async def _named(world: App, ids: Sequence[int]) -> list[DeadLetter]:
     return [by_id[id] for id in ids]
 
 
-def _show_groups(screen: Screen, found: Sequence[DeadLetter]) -> None:
-    groups: dict[tuple[str, str, str], list[DeadLetter]] = {}
-    for one in found:
-        key = (one.handler, str(one.error.get("code", "")), one.event.type)
-        groups.setdefault(key, []).append(one)
-    rows = [
-        {
-            "handler": handler,
-            "code": code,
-            "event": event,
-            "count": len(members),
-            "newest": max(one.id for one in members),
-            "message": members[0].error.get("message"),
-        }
-        for (handler, code, event), members in sorted(
-            groups.items(), key=lambda item: -len(item[1])
-        )
-    ]
+def _show_list(screen: Screen, found: Sequence[DeadLetter]) -> None:
     if screen.json:
-        screen.document({"groups": rows})
-    elif not rows:
+        screen.document({"dead": [_record(one) for one in found]})
+    elif not found:
         screen.text("There are no dead letters.")
     else:
         screen.table(
-            ("Count", "Handler", "Event", "Error", "For example", "Newest"),
+            ("ID", "Died (UTC)", "Handler", "Event", "Key", "Tries", "Error"),
             [
                 (
-                    row["count"],
-                    row["handler"],
-                    row["event"],
-                    row["code"],
-                    row["message"],
-                    row["newest"],
+                    one.id,
+                    _moment(one).strftime("%m-%d %H:%M:%S"),
+                    one.handler,
+                    one.event.type,
+                    one.event.key,
+                    one.attempt,
+                    _first_line(one),
                 )
-                for row in rows
+                for one in found
             ],
+            right=("ID", "Tries"),
+        )
+        screen.note("`dovetail dead show ID` tells all; `dovetail dead replay ID` tries again.")
+
+
+def _show_groups(screen: Screen, found: Sequence[DeadGroup]) -> None:
+    if screen.json:
+        screen.document(
+            {
+                "groups": [
+                    {
+                        "handler": one.handler,
+                        "likeness": one.likeness,
+                        "count": one.count,
+                        "newest": one.newest,
+                    }
+                    for one in found
+                ]
+            }
+        )
+    elif not found:
+        screen.text("There are no dead letters.")
+    else:
+        screen.table(
+            ("Count", "Handler", "Errors like", "Newest"),
+            [(one.count, one.handler, _redacted(one.likeness), one.newest) for one in found],
             right=("Count", "Newest"),
         )
+        screen.note("`dovetail dead replay --handler NAME --error TEXT --dry-run` shows which.")
+
+
+def _redacted(text: str) -> str:
+    from dovetail.core.log import redact_text
+
+    return redact_text(text)
 
 
 def _record(one: DeadLetter) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _STYLES = {
 _EVENTS = {"failed": "red", "given up": "red", "step failed": "red", "finished": "green"}
 
 _LONGEST_KEY = 20
+_HEADS = ("ID", "Began (UTC)", "Handler", "Event", "Key", "Status", "Failed", "Steps", "Next")
 
 RunId = Annotated[int, typer.Argument(metavar="ID", help="A run.")]
 
@@ -68,19 +69,8 @@ async def list_(
     elif not found:
         screen.text("There are no such runs.")
     else:
-        heads = (
-            "ID",
-            "Began (UTC)",
-            "Handler",
-            "Event",
-            "Key",
-            "Status",
-            "Failed",
-            "Steps",
-            "Next",
-        )
         screen.table(
-            heads, [_row(one) for one in found], right=("ID", "Failed", "Steps"), styles=_STYLES
+            _HEADS, [_row(one) for one in found], right=("ID", "Failed", "Steps"), styles=_STYLES
         )
         if len(found) == limit:
             screen.note(f"Older ones: `dovetail runs list --before {found[-1].id}`.")

@@ -8,29 +8,44 @@ no argument. Outside a handler or ``async with app.session():`` there is none, a
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import inspect
-import typing
-from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-import sqlalchemy as sa
-
-from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.core.ids import derive_id
 from dovetail.core.telemetry import span
-from dovetail.errors import ReplayMismatchError, UsageError
+from dovetail.errors import ReplayMismatchError, RunCancelled, UsageError
+from dovetail.model.event import Event
 from dovetail.runtime.delivery import Delivery
-from dovetail.runtime.store.port import Store, Tx
-from dovetail.runtime.store.schema import steps
+from dovetail.runtime.journal import Entry, Journal, Place
+from dovetail.runtime.recorded_error import rebuild_error
+from dovetail.runtime.step_input import (
+    call_function,
+    encode_result,
+    hash_input,
+    mark_input,
+    other_arguments,
+    read_back,
+)
+from dovetail.runtime.store.port import Store
+from dovetail.runtime.store.schema import FAILURE, STEP
+from dovetail.runtime.suspension import Suspension
 from dovetail.runtime.unit import UnitOfWork
 
-_MAX_RESULT_BYTES = 1024 * 1024
+if TYPE_CHECKING:
+    from dovetail.runtime.saga import Saga
+
+__all__ = [
+    "Context",
+    "RunContext",
+    "RunIds",
+    "current",
+    "hash_input",
+    "read_back",
+    "require_context",
+]
 
 
 class Context:
@@ -47,9 +62,17 @@ class Context:
         self.services = services
         self.delivery: Delivery | None = None
 
-    async def step(self, name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def step(
+        self,
+        name: str,
+        call: Callable[..., Any],
+        *args: Any,
+        key: str | int = "",
+        undo: Callable[..., Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Refuse: only a run has a journal."""
-        del call, args, kwargs
+        del call, args, key, undo, kwargs
         raise UsageError(
             f"step({name!r}) needs a handler: a session has no run that could be resumed. "
             "Call the function directly, or move the code into a handler."
@@ -57,7 +80,12 @@ class Context:
 
 
 class RunContext(Context):
-    """The context of one handler run: adds the journal of steps."""
+    """
+    The context of one pass of a handler run: adds the journal.
+
+    `cancelling` makes the next step that is not recorded raise RunCancelled; `suspension` is set
+    when the run has given up its place; `undo` holds the undo functions that the pass has met.
+    """
 
     def __init__(
         self,
@@ -66,18 +94,44 @@ class RunContext(Context):
         unit: UnitOfWork,
         store: Store,
         clock: Clock,
+        journal: Journal,
         services: Any = None,
     ) -> None:
         super().__init__(unit, clock, services)
         self.delivery = delivery
+        self.run = delivery
         self.delivery_id = delivery.id
         self.store = store
-        self._repeats: Counter[str] = Counter()
-        self._journal: dict[tuple[str, int], tuple[str, bytes]] | None = (
-            {} if delivery.fresh else None
-        )
+        self.journal = journal
+        self.cancelling = False
+        self.was_cancelled = False
+        self.can_suspend = True
+        self.suspension: Suspension | None = None
+        self.task = asyncio.current_task()
+        self.undo: dict[Place, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+        self.failures: dict[Place, BaseException] = {}
+        self.prefix = ""
+        self.saga: Callable[[], Saga] | None = None
 
-    async def step(self, name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    @property
+    def event(self) -> Event:
+        """What the run handles."""
+        return self.run.event
+
+    @property
+    def attempt(self) -> int:
+        """How many tries have failed so far."""
+        return self.run.attempt
+
+    async def step(
+        self,
+        name: str,
+        call: Callable[..., Any],
+        *args: Any,
+        key: str | int = "",
+        undo: Callable[..., Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """
         Run *call* once in the life of this run; later passes get its recorded result.
 
@@ -86,47 +140,93 @@ class RunContext(Context):
 
         Raises:
             ReplayMismatchError: The step was recorded with other arguments; the code has changed
-                in a way that this run cannot follow. Replay it from the start or discard it.
+                in a way that this run cannot follow.
+            RunCancelled: The run was cancelled and the step is not recorded.
         """
-        repeat = self._repeats[name]
-        self._repeats[name] += 1
-        wanted = hash_input(args, kwargs)
-        recorded = (await self._load_journal()).get((name, repeat))
-        if recorded is not None:
-            found, result = recorded
-            if found != wanted:
-                raise ReplayMismatchError(
-                    f"Step {name!r} was recorded with other arguments than it is now called "
-                    "with. If the change is intended, discard this run and send the event again.",
-                    step=name,
-                    delivery=self.delivery_id,
-                )
-            return read_back(result, call)
-        with span(f"step {name}", dovetail__repeat=repeat):
-            value = await _call(call, args, kwargs)
-        result = _encode_result(name, value)
-        await self.store.write_each(
-            _record_steps,
-            {
-                "delivery_id": self.delivery_id,
-                "kind": 0,
-                "name": name,
-                "key": "",
-                "repeat": repeat,
-                "position": 0,
-                "input_hash": wanted,
-                "result": result,
-                "started_at": to_micros(self.clock.now()),
-                "recorded_at": to_micros(self.clock.now()),
-            },
+        journal = self.journal
+        place = journal.place(STEP, self.prefix + name, str(key))
+        if not journal.loaded:
+            await journal.load()
+        given = mark_input(args, kwargs)
+        entry = journal.entries.get(place)
+        if undo is not None:
+            self._note_undo(place, undo, call)
+        if entry is not None:
+            if entry.input_hash != given and entry.input_hash:
+                raise _mismatch(self.delivery_id, place, entry, given, call)
+            return read_back(entry.result, call)
+        if journal.entries or self.cancelling or self.suspension is not None:
+            self.check(place)
+        started_at = to_micros(self.clock.now())
+        try:
+            with span(f"step {name}", dovetail__repeat=place.repeat):
+                value = await call_function(call, args, kwargs)
+        except Exception as error:
+            self.failures[place] = error
+            raise
+        result = encode_result(name, value)
+        row = journal.row(
+            place,
+            result,
+            started_at=started_at,
+            input_hash=given,
+            undo=None if undo is None else reference_of(undo),
         )
+        await journal.record(row)
         return read_back(result, call)
 
-    async def _load_journal(self) -> dict[tuple[str, int], tuple[str, bytes]]:
-        if self._journal is None:
-            rows = await self.store.read(lambda tx: _journal_rows(tx, self.delivery_id))
-            self._journal = {(row.name, row.repeat): (row.input_hash, row.result) for row in rows}
-        return self._journal
+    def _note_undo(self, place: Place, undo: Callable[..., Any], call: Callable[..., Any]) -> None:
+        if not self.can_suspend:
+            raise UsageError(
+                f"step({place.name!r}, undo=…): only a handler with a run for each event can take "
+                "steps back; a debounced one, or an undo function itself, cannot."
+            )
+        self.undo[place] = (undo, call)
+
+    def check(self, place: Place) -> None:
+        """
+        Go on to something that is not recorded, if the run may.
+
+        Raises:
+            RunSuspended: The run has given up its place; a ``finally`` is not the place for more.
+            RunCancelled: The run was cancelled.
+        """
+        if self.suspension is not None:
+            raise self.suspension.signal()
+        if self.cancelling:
+            self.was_cancelled = True
+            raise RunCancelled(f"The run was cancelled before {place}.")
+        failed = self.journal.entries.get(place._replace(kind=FAILURE))
+        if failed is not None:
+            raise rebuild_error(failed.result)
+
+
+def reference_of(function: Callable[..., Any]) -> str:
+    """Return how a function is named in the journal: ``module:name``."""
+    inner = getattr(function, "func", function)  # functools.partial
+    module = getattr(inner, "__module__", "")
+    name = getattr(inner, "__qualname__", type(inner).__qualname__)
+    # What belongs to an object or to given arguments cannot be found again by its name.
+    owner = getattr(inner, "__self__", None)
+    bound = inner is not function or (owner is not None and not isinstance(owner, type))
+    return f"{module}:{name}{'<bound>' if bound else ''}"
+
+
+def _mismatch(
+    run: int, place: Place, entry: Entry, given: str, call: Callable[..., Any]
+) -> ReplayMismatchError:
+    differences = other_arguments(entry.input_hash, given, call)
+    return ReplayMismatchError(
+        f"Step {str(place)!r} of run {run} was recorded with other arguments than it is now "
+        f"called with: {', '.join(differences)}. Nothing was done. To go on, choose one: bring "
+        "the old arguments back and replay the run, which keeps what is recorded; give the "
+        "changed step another name, or a key=, if it is to be done in addition, and replay; "
+        f"replay from the start with `dovetail dead replay {run} --from-start`, which does every "
+        "step again; or discard the run.",
+        step=str(place),
+        delivery=run,
+        differences=differences,
+    )
 
 
 class RunIds:
@@ -160,69 +260,3 @@ def require_context(what: str) -> Context:
             "Here there is no transaction that it could belong to."
         )
     return context
-
-
-async def _call(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(call):
-        return await call(*args, **kwargs)
-    result = await asyncio.to_thread(call, *args, **kwargs)
-    return await result if inspect.isawaitable(result) else result
-
-
-def hash_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Return a hash of a call's arguments; equal arguments, equal hash."""
-    data = _hash_encoder.encode((args, kwargs))
-    return hashlib.blake2b(data, digest_size=12).hexdigest()
-
-
-# Arguments that are not data (a client object) count by their class: they cannot be compared
-# across processes, and a step must not fail for being handed one.
-_hash_encoder = msgspec.json.Encoder(
-    enc_hook=lambda value: type(value).__qualname__, order="deterministic", decimal_format="string"
-)
-
-
-def _encode_result(name: str, value: Any) -> bytes:
-    try:
-        data = json.encode(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"Step {name!r} returned {type(value).__name__}, which cannot be recorded as JSON: "
-            f"{error}. Return plain data, a Struct or an entity.",
-            step=name,
-        ) from error
-    if len(data) > _MAX_RESULT_BYTES:
-        raise UsageError(
-            f"Step {name!r} returned {len(data):,} bytes; at most {_MAX_RESULT_BYTES:,} can be "
-            "recorded. Store the data elsewhere and return where it is.",
-            step=name,
-        )
-    return data
-
-
-def read_back(result: bytes, call: Callable[..., Any]) -> Any:
-    """Return a recorded result as what the function's return annotation says."""
-    # The first pass and a resumed one see the same thing: what survived the round trip.
-    value = json.decode(result)
-    try:
-        annotated = typing.get_type_hints(call).get("return")
-    except (NameError, TypeError, AttributeError):
-        return value
-    if annotated in (None, Any) or value is None:
-        return value
-    try:
-        return json.convert(value, annotated)
-    except (ValueError, TypeError):
-        return value
-
-
-_INSERT_STEP = sa.insert(steps)
-
-
-def _record_steps(tx: Tx, rows: list[dict[str, Any]]) -> list[None]:
-    tx.run(_INSERT_STEP, rows)
-    return [None] * len(rows)
-
-
-def _journal_rows(tx: Tx, delivery_id: int) -> Any:
-    return tx.rows(sa.select(steps).where(steps.c.delivery_id == delivery_id))

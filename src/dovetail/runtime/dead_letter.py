@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from dovetail.core import json
 from dovetail.model.event import Event
 from dovetail.runtime.log import event_of
+from dovetail.runtime.saga import forget_journals, undone_among
 from dovetail.runtime.store.port import Tx
-from dovetail.runtime.store.schema import DEAD, DISCARDED, SCHEDULED, deliveries, events, steps
+from dovetail.runtime.store.schema import DEAD, DISCARDED, SCHEDULED, deliveries, events
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,10 +28,35 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     event: Event
 
 
+class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Dead letters of one handler whose errors are alike, and the newest of them."""
+
+    handler: str
+    likeness: str
+    count: int
+    newest: int
+
+
 def list_dead(
-    tx: Tx, *, handler: str | None = None, business_id: str | None = None, limit: int = 100
+    tx: Tx,
+    *,
+    handler: str | None = None,
+    business_id: str | None = None,
+    error: str | None = None,
+    since: int | None = None,
+    limit: int = 100,
 ) -> list[DeadLetter]:
-    """Return dead letters, newest first."""
+    """
+    Return dead letters, newest first.
+
+    Args:
+        tx: The transaction.
+        handler: Only of this handler.
+        business_id: Only of this tenant.
+        error: Only those whose likeness (``code: message`` without what differs) has this in it.
+        since: Only those that died then or later, in microseconds.
+        limit: How many.
+    """
     query = (
         sa.select(
             deliveries.c.id.label("delivery_id"),
@@ -50,6 +76,10 @@ def list_dead(
         query = query.where(deliveries.c.handler == handler)
     if business_id is not None:
         query = query.where(deliveries.c.business_id == business_id)
+    if error is not None:
+        query = query.where(deliveries.c.likeness.contains(error, autoescape=True))
+    if since is not None:
+        query = query.where(deliveries.c.finished_at >= since)
     return [
         DeadLetter(
             id=row.delivery_id,
@@ -64,32 +94,61 @@ def list_dead(
     ]
 
 
+def group_dead(
+    tx: Tx, *, handler: str | None = None, business_id: str | None = None
+) -> list[DeadGroup]:
+    """Return dead letters by handler and likeness, the largest group first."""
+    count = sa.func.count().label("alike")
+    query = (
+        sa.select(
+            deliveries.c.handler,
+            deliveries.c.likeness,
+            count,
+            sa.func.max(deliveries.c.id).label("newest"),
+        )
+        .where(sa.text("deliveries.status = 3"))
+        .group_by(deliveries.c.handler, deliveries.c.likeness)
+        .order_by(count.desc(), deliveries.c.handler)
+    )
+    if handler is not None:
+        query = query.where(deliveries.c.handler == handler)
+    if business_id is not None:
+        query = query.where(deliveries.c.business_id == business_id)
+    return [
+        DeadGroup(
+            handler=row.handler, likeness=row.likeness or "", count=row.alike, newest=row.newest
+        )
+        for row in tx.rows(query)
+    ]
+
+
 def replay_dead(tx: Tx, ids: Sequence[int], now: int, *, from_start: bool = False) -> list[int]:
     """
     Make dead letters open again and return the ids that were.
 
     Recorded steps stay recorded, so a replay goes on after the last one; with *from_start* they
-    are forgotten and every step runs anew.
+    are forgotten and every step runs anew, as it is for runs that were undone.
     """
     # SCHEDULED, not OPEN: the running process may be another one, and its clock loop finds this.
-    found = [
-        row.id
-        for row in tx.rows(
-            sa.select(deliveries.c.id).where(
-                deliveries.c.id.in_(list(ids)), deliveries.c.status == DEAD
+    replayed: list[int] = []
+    for first in range(0, len(ids), 500):
+        found = [
+            row.id
+            for row in tx.rows(
+                sa.select(deliveries.c.id).where(
+                    deliveries.c.id.in_(list(ids[first : first + 500])),
+                    deliveries.c.status == DEAD,
+                )
             )
+        ]
+        forget_journals(tx, found if from_start else undone_among(tx, found))
+        tx.run(
+            sa.update(deliveries)
+            .where(deliveries.c.id.in_(found))
+            .values(status=SCHEDULED, due_at=now, attempt=0, starts=0, finished_at=None)
         )
-    ]
-    if not found:
-        return []
-    if from_start:
-        tx.run(sa.delete(steps).where(steps.c.delivery_id.in_(found)))
-    tx.run(
-        sa.update(deliveries)
-        .where(deliveries.c.id.in_(found))
-        .values(status=SCHEDULED, due_at=now, attempt=0, finished_at=None)
-    )
-    return found
+        replayed += found
+    return replayed
 
 
 def discard_dead(tx: Tx, ids: Sequence[int]) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -32,7 +33,6 @@ from dovetail.runtime.turn import HandlerQueue, Places, Turns
 from dovetail.runtime.watch import RunWatch
 
 log = structlog.get_logger("dovetail.dispatcher")
-
 _RECEIVE = 500
 
 
@@ -87,6 +87,7 @@ class Dispatcher:
             ("receive", self._receive),
             ("sweep", self._sweep.keep_up),
             ("due", self._sweep.wake_due),
+            ("stops", self._runner.watch_stops),
         ):
             self._loops.append(asyncio.create_task(loop(), name=f"dispatcher-{name}"))
 
@@ -108,11 +109,8 @@ class Dispatcher:
             for run in unfinished:
                 run.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
-        try:
+        with suppress(StoreError):  # what is open then looks suspect, which costs a write each
             await self._suspects.end()
-        except StoreError as error:
-            # What is open looks suspect to the next process, which costs it a write for each.
-            self._patience.refused(error)
         return len(unfinished)
 
     @property

@@ -16,7 +16,9 @@ import structlog
 
 from dovetail.core.clock import to_micros
 from dovetail.core.ports import Ports
+from dovetail.errors import UsageError
 from dovetail.runtime.bus.port import Bus
+from dovetail.runtime.cancellation import request_cancel
 from dovetail.runtime.dead_letter import replay_dead
 from dovetail.runtime.dispatcher import Dispatcher
 from dovetail.runtime.handler import HandlerSpec, Subscriptions
@@ -64,7 +66,7 @@ class Runtime:
         self.subscriptions = log.subscriptions = Subscriptions(handlers)
         self.log = log
         patience = Patience(ports.clock)
-        runner = Runner(
+        runner = self._runner = Runner(
             store, log, ports.clock, ports.rng, services, patience=patience
         )
         self._dispatcher = Dispatcher(
@@ -125,6 +127,28 @@ class Runtime:
         )
         self._dispatcher.look_at_schedule()
         return replayed
+
+    async def cancel(self, delivery_id: int, reason: str = "") -> str:
+        """
+        Ask a run to stop: at its next step RunCancelled is raised and what it has done is undone.
+
+        Returns:
+            ``cancelled``: it had not begun; ``cancelling``: it will be; ``over``: it was done,
+            dead or being undone already.
+
+        Raises:
+            UsageError: There is no such run.
+        """
+        now = to_micros(self.ports.clock.now())
+        outcome = await self.store.write(lambda tx: request_cancel(tx, delivery_id, reason, now))
+        if outcome == "unknown":
+            raise UsageError(
+                f"There is no run {delivery_id}. `dovetail runs` shows which there are."
+            )
+        if outcome == "cancelling":
+            self._runner.stop([delivery_id])
+            self._dispatcher.look_at_schedule()
+        return outcome
 
     def unit(self, business_id: str, source: str) -> UnitOfWork:
         """Return a unit of work outside any run; its owner commits it."""

@@ -24,6 +24,7 @@ from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.handler import Subscriptions
 from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import OPEN, SCHEDULED, deliveries, events
+from dovetail.runtime.wait import wake_waiting
 
 
 class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +80,9 @@ class EventLog:
         ]
         tx.run(_INSERT_EVENT, [event_row(event) for event, _ in appended])
         tx.after_commit(lambda: self._count(appended))
+        arrived = [event for event, due_at in appended if due_at is None or due_at <= now]
+        if wake_waiting(tx, arrived, to_micros(now)):
+            tx.after_commit(self.on_scheduled)
         self._deliver(tx, appended, now)
         return ids
 

@@ -4,79 +4,52 @@ Running deliveries and keeping their books: effect and "done" commit together.
     done    -> the unit of work is applied and the delivery finished in one transaction
     failed  -> retried after its backoff while the policy allows, then a dead letter
     paused  -> put off until the connection may be used again; no try is counted
+    sleeps, waits -> suspended: committed so far, scheduled for when it goes on; see workflow.py
+    cancelled, or failed for good -> undone first, where it has steps to undo; see saga.py
 """
 
 from __future__ import annotations
 
 import random
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
-import sqlalchemy as sa
 import structlog
 
-from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.errors import (
     ConnectionPausedError,
     InternalError,
     RunCancelled,
+    RunSuspended,
     StoreError,
     describe,
 )
+from dovetail.runtime.books import Books
+from dovetail.runtime.cancellation import asked_to_stop, end_cancelled
 from dovetail.runtime.context import RunContext, RunIds, current
 from dovetail.runtime.delivery import Delivery
+from dovetail.runtime.failure import FailedRuns
 from dovetail.runtime.gather import ListContext
 from dovetail.runtime.handler import BatchHandler, EventHandler, HandlerSpec, ListHandler
-from dovetail.runtime.likeness import likeness_of
+from dovetail.runtime.journal import Bounds, Journal
 from dovetail.runtime.log import EventLog
 from dovetail.runtime.patience import Patience, is_refusal
-from dovetail.runtime.refusal import put_off
+from dovetail.runtime.replayed_unit import ReplayedUnit
 from dovetail.runtime.store.port import Store, Tx
-from dovetail.runtime.store.schema import DEAD, DONE, OPEN, deliveries
+from dovetail.runtime.store.schema import (
+    CANCELLING,
+    COMPENSATED,
+    COMPENSATING,
+)
+from dovetail.runtime.undoing import Undoing
 from dovetail.runtime.unit import UnitOfWork
 
 log = structlog.get_logger("dovetail.run")
 
-_HISTORY = 10
-_STORE_PATIENCE_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Finish:
-    ids: tuple[int, ...]
-    finished_at: int
-    unit: UnitOfWork | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """The deliveries of one lane that failed together, and what comes next for them."""
-
-    taken: list[Delivery]
-    error: BaseException
-    dead: bool
-    due_at: int
-
-    def rows(self, now: int) -> list[dict[str, Any]]:
-        """Return what the store keeps of it, by delivery."""
-        facts = describe(self.error)
-        record = facts | {"traceback": _trace(self.error)} if self.dead else facts
-        latest = self.taken[-1]
-        since = latest.history[-1].get("since", now) if latest.attempt > 1 else now
-        latest.history = [*latest.history, {"at": now, "since": since, **facts}][-_HISTORY:]
-        kept = {
-            "status": DEAD if self.dead else OPEN,
-            "attempt": latest.attempt,
-            "due_at": self.due_at,
-            "finished_at": now if self.dead else None,
-            "error": json.encode(record),
-            "history": json.encode(latest.history),
-            "likeness": likeness_of(facts) if self.dead else None,
-        }
-        return [{"delivery": delivery.id, **kept} for delivery in self.taken]
+_LOOK_EVERY_S = 1.0
+_LOOK_ALONE_S = 3600.0
 
 
 class Runner:
@@ -89,6 +62,7 @@ class Runner:
         clock: Time.
         rng: Jitter.
         services: What handlers can reach through their context (see `Context`).
+        bounds: How much one run may record.
         patience: What knows whether the store refuses.
     """
 
@@ -99,14 +73,20 @@ class Runner:
         clock: Clock,
         rng: random.Random,
         services: Any = None,
+        bounds: Bounds | None = None,
         patience: Patience | None = None,
     ) -> None:
         self._store = store
         self._log = log
         self._clock = clock
         self._rng = rng
-        self._patience = patience or Patience(clock)
         self.services = services
+        self._bounds = bounds or Bounds()
+        self._patience = patience or Patience(clock)
+        self._going: dict[int, RunContext] = {}
+        self._stopping: set[int] = set()
+        self._books = Books(store, log, clock, self._patience)
+        self._undoing = Undoing(self, self._books, store, log, clock)
 
     async def run_one(self, spec: HandlerSpec, taken: list[Delivery]) -> list[Delivery]:
         """
@@ -115,23 +95,60 @@ class Runner:
         With coalescing, *taken* holds several and the run gets the latest event.
         """
         delivery = taken[-1]
-        context = self._context(spec, delivery)
-        token = current.set(context)
+        journal = self._journal(delivery)
         try:
-            await cast(EventHandler, spec.call)(delivery.event)
-            error: BaseException | None = None
-        except (Exception, RunCancelled) as raised:
-            error = raised
-        finally:
-            current.reset(token)
-        if error is None:
-            error = await self._finish(taken, context.unit)
+            if not delivery.fresh:
+                await journal.load()
+            stopping = journal.phase == CANCELLING or delivery.id in self._stopping
+            if journal.phase in (COMPENSATING, COMPENSATED):
+                return await self._undoing.go_on(spec, delivery, journal, {})
+            if stopping and not journal.entries:
+                return await self.end_cancelled(taken)
+        except StoreError as refused:
+            return (await self.fail(spec, [(taken, refused)]))[0]
+        context = self.new_context(spec, delivery, journal)
+        context.saga = partial(self._undoing.saga, delivery, journal, context.undo)
+        context.can_suspend = not spec.coalesce and spec.flow.debounce is None
+        context.cancelling = stopping
+        error = await self.call(spec, context)
+        return await self._settle(spec, taken, context, error)
+
+    async def _settle(
+        self,
+        spec: HandlerSpec,
+        taken: list[Delivery],
+        context: RunContext,
+        error: BaseException | None,
+    ) -> list[Delivery]:
+        """Keep the books of a pass that came to an end; return what stays open."""
+        if context.suspension is not None and (error is None or isinstance(error, RunSuspended)):
+            error = await self._suspend(taken, context)
+        elif context.was_cancelled or isinstance(error, RunCancelled):
+            return await self._undoing.begin(spec, context, error, cancelled=True)
+        elif error is None:
+            error = await self._books.finish(taken, context.unit, stateful=_has_state(context))
         if error is None:
             return []
         if isinstance(error, ConnectionPausedError):
-            await self._put_off(taken, error)
+            await self._books.put_off(taken, error)
             return []
-        return (await self._fail(spec, [(taken, error)]))[0]
+        if await self._undoing.is_due(spec, context, error):
+            return await self._undoing.begin(spec, context, error, cancelled=False)
+        return (await self.fail(spec, [(taken, error)]))[0]
+
+    async def call(self, spec: HandlerSpec, context: RunContext) -> BaseException | None:
+        """Call the handler; return what it raised."""
+        token = current.set(context)
+        self._going[context.delivery_id] = context
+        try:
+            await cast(EventHandler, spec.call)(context.event)
+        except (Exception, RunCancelled, RunSuspended) as raised:
+            return raised
+        finally:
+            del self._going[context.delivery_id]
+            self._stopping.discard(context.delivery_id)
+            current.reset(token)
+        return None
 
     async def run_batch(
         self, spec: HandlerSpec, lanes: list[list[Delivery]]
@@ -155,7 +172,7 @@ class Runner:
             for delivery in taken
         ]
         if done:
-            refused = await self._finish(done, None)
+            refused = await self._books.finish(done, None)
             if refused is not None:
                 outcomes = [refused if outcome is None else outcome for outcome in outcomes]
         failed = {
@@ -163,7 +180,7 @@ class Runner:
             for index, outcome in enumerate(outcomes)
             if outcome is not None and not isinstance(outcome, ConnectionPausedError)
         }
-        kept = await self._fail(spec, [(lanes[index], error) for index, error in failed.items()])
+        kept = await self.fail(spec, [(lanes[index], error) for index, error in failed.items()])
         open_still = dict(zip(failed, kept, strict=True))
         pause = next((one for one in outcomes if isinstance(one, ConnectionPausedError)), None)
         if pause is not None:
@@ -174,7 +191,7 @@ class Runner:
                 if isinstance(outcome, ConnectionPausedError)
                 for delivery in taken
             ]
-            await self._put_off(paused, pause)
+            await self._books.put_off(paused, pause)
         return [open_still.get(index, []) for index in range(len(lanes))]
 
     async def run_list(self, spec: HandlerSpec, taken: list[Delivery]) -> list[Delivery]:
@@ -184,7 +201,7 @@ class Runner:
         A list that fails for good is done again one by one, so that a bad event takes no other
         along.
         """
-        context = ListContext(self._context(spec, taken[0]).unit, self._clock, self.services)
+        context = ListContext(self.new_context(spec, taken[0]).unit, self._clock, self.services)
         token = current.set(context)
         try:
             await cast(ListHandler, spec.call)([one.event for one in taken])
@@ -194,89 +211,114 @@ class Runner:
         finally:
             current.reset(token)
         if error is None:
-            error = await self._finish(taken, context.unit)
+            error = await self._books.finish(taken, context.unit)
         if error is None:
             return []
         if isinstance(error, ConnectionPausedError):
-            await self._put_off(taken, error)
+            await self._books.put_off(taken, error)
             return []
         tries = max(one.attempt for one in taken) + 1
         if len(taken) > 1 and not spec.retry.allows(error, tries):
             return [one for alone in taken for one in await self.run_list(spec, [alone])]
-        kept = await self._fail(spec, [([one], error) for one in taken])
+        kept = await self.fail(spec, [([one], error) for one in taken])
         return [one for lane in kept for one in lane]
 
     async def park(self, delivery: Delivery, error: BaseException) -> None:
         """Make the delivery a dead letter."""
-        await self._record([_Failure([delivery], error, dead=True, due_at=delivery.due_at)])
+        await self._books.record([FailedRuns([delivery], error, dead=True, due_at=delivery.due_at)])
 
-    def _context(self, spec: HandlerSpec, delivery: Delivery) -> RunContext:
-        event = delivery.event
-        unit = UnitOfWork(
-            store=self._store,
-            log=self._log,
-            business_id=event.business_id,
-            source=f"handler:{spec.name}",
-            caused_by=event.id,
-            clock=self._clock,
-            new_id=RunIds(event.id, spec.name, event.occurred_at).new,
+    def stop(self, delivery_ids: Sequence[int]) -> None:
+        """Let runs of this process know that they were asked to stop."""
+        for one in delivery_ids:
+            self._stopping.add(one)
+            if one in self._going:
+                self._going[one].cancelling = True
+
+    async def look_for_stops(self) -> None:
+        """Find the runs that another process asked to stop."""
+        self._stopping.clear()
+        self.stop(await self._store.read(asked_to_stop))
+
+    async def watch_stops(self) -> None:
+        """Look for runs that another process asked to stop, for ever."""
+        while True:
+            await self._clock.sleep(_LOOK_EVERY_S if self._store.is_shared else _LOOK_ALONE_S)
+            await self._patience.insist(self.look_for_stops)
+
+    def _journal(self, delivery: Delivery) -> Journal:
+        return Journal(
+            delivery.id, self._store, self._clock, fresh=delivery.fresh, bounds=self._bounds
         )
+
+    def new_context(
+        self, spec: HandlerSpec, delivery: Delivery, journal: Journal | None = None
+    ) -> RunContext:
+        """Return the context of a pass; what earlier passes committed is not written again."""
+        event = delivery.event
+        committed = [] if journal is None or not journal.entries else journal.committed()
+        kind = partial(ReplayedUnit, committed) if committed else UnitOfWork
         return RunContext(
             delivery=delivery,
-            unit=unit,
+            unit=kind(
+                store=self._store,
+                log=self._log,
+                business_id=event.business_id,
+                source=f"handler:{spec.name}",
+                caused_by=event.id,
+                clock=self._clock,
+                new_id=RunIds(event.id, spec.name, event.occurred_at).new,
+            ),
             store=self._store,
             clock=self._clock,
+            journal=journal or self._journal(delivery),
             services=self.services,
         )
 
-    async def _finish(
-        self, taken: Sequence[Delivery], unit: UnitOfWork | None
-    ) -> BaseException | None:
-        item = _Finish(
-            ids=tuple(delivery.id for delivery in taken),
-            finished_at=to_micros(self._clock.now()),
-            unit=unit if unit is not None and unit.dirty else None,
-        )
+    async def _suspend(self, taken: list[Delivery], context: RunContext) -> BaseException | None:
+        suspension, now = context.suspension, to_micros(self._clock.now())
+        assert suspension is not None  # noqa: S101 - the caller looked
+        elders = [one.id for one in taken[:-1]]
+
+        def work(tx: Tx) -> None:
+            suspension.apply(tx, now, elders)
+            tx.after_commit(self._log.on_scheduled)
+
+        taken[-1].outcome = "suspended"
         try:
-            await self._store.write_each(_finish_all, item)
-        except StoreError as error:
-            if not is_refusal(error):
-                return error
-            # Locked or full: what the handler did is still here, and need not be done again.
-            return await self._insist_on_finishing(item, error)
+            await self._store.write(work)
         except Exception as error:
             return error
         return None
 
-    async def _insist_on_finishing(
-        self, item: _Finish, refused: StoreError
-    ) -> BaseException | None:
-        self._patience.refused(refused)
-        try:
-            await self._patience.insist(
-                lambda: self._store.write_each(_finish_all, item), any_refusal=False
-            )
-        except Exception as error:
-            return error
-        return None
+    async def end_cancelled(
+        self, taken: Sequence[Delivery], undone: Sequence[str] = ()
+    ) -> list[Delivery]:
+        """Close runs that were cancelled and have nothing left to undo."""
+        now, ids = to_micros(self._clock.now()), [one.id for one in taken]
+        await self._store.write(lambda tx: end_cancelled(tx, ids, now, undone))
+        for one in taken:
+            one.outcome = "cancelled"
+            self._stopping.discard(one.id)
+        return []
 
-    async def _fail(
+    async def fail(
         self, spec: HandlerSpec, failed: list[tuple[list[Delivery], BaseException]]
     ) -> list[list[Delivery]]:
         """Keep the books of lanes that failed in one call; return what stays open of each."""
         waits: dict[tuple[str, int], float] = {}
-        failures = [self._judge(spec, taken, error, waits) for taken, error in failed]
+        failures = [self.judge(spec, taken, error, waits) for taken, error in failed]
         if failures:
-            await self._record(failures)
+            await self._books.record(failures)
         return [[] if failure.dead else failure.taken for failure in failures]
 
-    def _judge(
+    def judge(
         self,
         spec: HandlerSpec,
         taken: list[Delivery],
         error: BaseException,
         waits: dict[tuple[str, int], float],
-    ) -> _Failure:
+    ) -> FailedRuns:
+        """Count a try and decide whether there is another."""
         # The latest delivery counts the tries of a coalesced run; its elders share its fate.
         delivery = taken[-1]
         if is_refusal(error):
@@ -306,7 +348,7 @@ class Runner:
             error=describe(error)["message"],
             next="dead letter" if dead else f"retry in {wait_s:.1f} s",
         )
-        return _Failure(taken, error, dead=dead, due_at=due_at)
+        return FailedRuns(taken, error, dead=dead, due_at=due_at)
 
     def _failing_s(self, delivery: Delivery) -> float:
         """Return for how long its tries have been failing."""
@@ -315,67 +357,6 @@ class Runner:
         now = to_micros(self._clock.now())
         return float(now - delivery.history[-1].get("since", now)) / 1_000_000
 
-    async def _put_off(self, taken: list[Delivery], error: ConnectionPausedError) -> None:
-        """Let the store alone keep what waits for credentials: others need the place."""
-        due_at = to_micros(self._clock.now()) + int(error.retry_after_s * 1_000_000)
-        ids, record = [delivery.id for delivery in taken], json.encode(describe(error))
-        log.debug("deliveries_put_off", count=len(ids), error=error.message)
-        for one in taken:
-            one.outcome = "put_off"
 
-        def work(tx: Tx) -> None:
-            put_off(tx, ids, due_at=due_at, error=record)
-            tx.after_commit(self._log.on_scheduled)
-
-        await self._store.write(work)
-
-    async def _record(self, failures: list[_Failure]) -> None:
-        now = to_micros(self._clock.now())
-        rows = [row for failure in failures for row in failure.rows(now)]
-        final = any(failure.dead for failure in failures)
-        waited = 0.0
-        while True:
-            try:
-                # Locked or full: the delivery is still open in the store, so nothing is lost; wait
-                # for the database rather than forget the attempt.
-                await self._patience.insist(
-                    lambda: self._store.write(lambda tx: tx.run(_FAILED, rows)), any_refusal=False
-                )
-                return
-            except StoreError as refused:
-                log.warning("store_refused", error=refused.message, waited_s=waited)
-                if waited >= _STORE_PATIENCE_S and not final:
-                    return
-                pause = min(1.0 + waited, 5.0)
-                waited += pause
-                await self._clock.sleep(pause)
-
-
-def _trace(error: BaseException) -> str:
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    return "".join(lines)[-4000:]
-
-
-_DONE = (
-    sa.update(deliveries)
-    .where(deliveries.c.id == sa.bindparam("delivery"))
-    .values(status=DONE, finished_at=sa.bindparam("at"))
-)
-
-_KEPT = ("status", "attempt", "due_at", "finished_at", "error", "history", "likeness")
-_FAILED = (
-    sa.update(deliveries)
-    .where(deliveries.c.id == sa.bindparam("delivery"))
-    .values({name: sa.bindparam(name) for name in _KEPT})
-)
-
-
-def _finish_all(tx: Tx, items: list[_Finish]) -> list[None]:
-    for item in items:
-        if item.unit is not None:
-            item.unit.apply(tx)
-    tx.run(
-        _DONE,
-        [{"delivery": one, "at": item.finished_at} for item in items for one in item.ids],
-    )
-    return [None] * len(items)
+def _has_state(context: RunContext) -> bool:
+    return context.journal.phase is not None or context.cancelling

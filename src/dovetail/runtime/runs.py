@@ -39,9 +39,7 @@ from dovetail.runtime.store.schema import (
     steps,
     waits,
 )
-
-FOR_EVER = 2**62
-"""The due moment of a run that waits without a time-out."""
+from dovetail.runtime.suspension import FOR_EVER
 
 RUN_STATUSES = (
     "open",

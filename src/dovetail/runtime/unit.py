@@ -102,6 +102,17 @@ class UnitOfWork:
         view._all_tenants = True
         return view
 
+    @property
+    def operations(self) -> Sequence[Operation]:
+        """What is to be committed, in order."""
+        return self._operations
+
+    def snapshot(self) -> UnitOfWork:
+        """Return this unit as it is now, whatever is added to it later."""
+        taken = copy.copy(self)
+        taken._operations = list(self._operations)
+        return taken
+
     def apply(self, tx: Tx) -> None:
         """
         Write everything within *tx*; may be called again when that is rolled back.

@@ -10,16 +10,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 from dovetail.model.entity import Entity
 from dovetail.model.event import EventType
 from dovetail.runtime.context import require_context
 from dovetail.runtime.once import run_once
 from dovetail.runtime.unit import Results, UnitOfWork, increment
+from dovetail.service.step import step
 
 E = TypeVar("E", bound=Entity)
-T = TypeVar("T")
 
 __all__ = ["Database", "db", "idempotent", "increment", "now", "platform", "send", "step"]
 
@@ -126,24 +126,6 @@ async def send(
     """
     unit = require_context("send").unit
     return await unit.send(event_type, entity, key=key, delay=delay, **fields)
-
-
-@overload
-async def step(name: str, call: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T: ...
-
-
-@overload
-async def step(name: str, call: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...
-
-
-async def step(name: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """
-    Run a side effect once in the life of the run: after a crash, its recorded result is returned.
-
-    Identified by its name and how often that name was used before in the run, so that steps may
-    be moved, added and removed between deploys.
-    """
-    return await require_context("step").step(name, call, *args, **kwargs)
 
 
 def idempotent(key: str) -> Callable[..., Awaitable[Any]]:

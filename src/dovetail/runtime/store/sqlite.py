@@ -250,7 +250,16 @@ class SqliteStore(Store):
         Raises:
             StoreError: The database refused.
         """
-        return await self.migrate(vacuum_step(pages))
+        writer = self._writer
+        assert writer is not None  # noqa: S101 - set by open()
+
+        def work() -> int:
+            try:
+                return vacuum_step(pages)(writer)
+            except (sa.exc.OperationalError, sqlite3.OperationalError) as error:
+                raise StoreError(f"The database {self.path} refused: {error}.") from error
+
+        return await self._write_executor.run(work)
 
     def _when_idle(self) -> None:
         if self._wal is not None and self._writer is not None:

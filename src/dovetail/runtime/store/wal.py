@@ -97,9 +97,9 @@ def vacuum_step(pages: int) -> Callable[[sa.Connection], int]:
     """Return a function that gives up to *pages* free pages back and tells how many are left."""
 
     def work(connection: sa.Connection) -> int:
-        # Each step of the statement moves one page, and only fetching steps it to its end.
+        # Each step of the statement moves one page, and only a script is stepped to its end.
         raw: Any = connection.connection.dbapi_connection
-        raw.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+        raw.executescript(f"PRAGMA incremental_vacuum({pages})")
         return int(connection.exec_driver_sql("PRAGMA freelist_count").scalar() or 0)
 
     return work

@@ -110,30 +110,7 @@ def _replace_partial(name: str, where: str, columns: tuple[str, ...]) -> None:
 
 
 def _make_workflows() -> None:
-    op.create_table(
-        "steps_new",
-        sa.Column("delivery_id", sa.BigInteger(), nullable=False),
-        sa.Column("kind", sa.SmallInteger(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("repeat", sa.Integer(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("input_hash", sa.Text(), nullable=False),
-        sa.Column("result", sa.LargeBinary(), nullable=False),
-        sa.Column("started_at", sa.BigInteger(), nullable=False),
-        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
-        sa.Column("undo", sa.Text()),
-        sa.PrimaryKeyConstraint("delivery_id", "kind", "name", "key", "repeat"),
-        sqlite_with_rowid=False,
-    )
-    op.execute(
-        "INSERT INTO steps_new (delivery_id, kind, name, key, repeat, position, input_hash,"
-        " result, started_at, recorded_at) SELECT delivery_id, 0, name, '', repeat,"
-        " row_number() OVER (PARTITION BY delivery_id ORDER BY recorded_at, name, repeat),"
-        " '', result, recorded_at, recorded_at FROM steps"
-    )
-    op.drop_table("steps")
-    op.rename_table("steps_new", "steps")
+    _make_journals()
     op.create_table(
         "run_states",
         sa.Column("delivery_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -193,3 +170,30 @@ def _add_checks() -> None:
     with op.batch_alter_table("sync_cursors") as table:
         table.add_column(sa.Column("checked_to", sa.Text(), nullable=True))
         table.add_column(sa.Column("checked_at", sa.BigInteger(), nullable=True))
+
+
+def _make_journals() -> None:
+    op.create_table(
+        "steps_new",
+        sa.Column("delivery_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.SmallInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("repeat", sa.Integer(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("input_hash", sa.Text(), nullable=False),
+        sa.Column("result", sa.LargeBinary(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("undo", sa.Text()),
+        sa.PrimaryKeyConstraint("delivery_id", "kind", "name", "key", "repeat"),
+        sqlite_with_rowid=False,
+    )
+    op.execute(
+        "INSERT INTO steps_new (delivery_id, kind, name, key, repeat, position, input_hash,"
+        " result, started_at, recorded_at) SELECT delivery_id, 0, name, '', repeat,"
+        " row_number() OVER (PARTITION BY delivery_id ORDER BY recorded_at, name, repeat),"
+        " '', result, recorded_at, recorded_at FROM steps"
+    )
+    op.drop_table("steps")
+    op.rename_table("steps_new", "steps")

@@ -1,0 +1,93 @@
+"""
+Cancellation: asking a run to stop, durably.
+
+A run that has not begun is cancelled at once. One that sleeps or waits is woken, one that runs goes
+on to its next step that is not recorded: there RunCancelled is raised, and what it has done is
+undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from dovetail.core import json
+from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.schema import (
+    CANCELLED,
+    CANCELLING,
+    COMPENSATED,
+    COMPENSATING,
+    ENDED,
+    OPEN,
+    SCHEDULED,
+    deliveries,
+    run_states,
+    steps,
+)
+from dovetail.runtime.wait import forget_waits
+
+
+def request_cancel(tx: Tx, delivery_id: int, reason: str, now: int) -> str:
+    """
+    Ask a run to stop.
+
+    Returns:
+        ``cancelled``: it had not begun; ``cancelling``: it will; ``over``: it is done, dead or
+        being undone already; ``unknown``: there is no such run.
+    """
+    status = tx.scalar(sa.select(deliveries.c.status).where(deliveries.c.id == delivery_id))
+    if status is None:
+        return "unknown"
+    phase = tx.scalar(sa.select(run_states.c.phase).where(run_states.c.delivery_id == delivery_id))
+    if status not in (OPEN, SCHEDULED) or phase in (COMPENSATING, COMPENSATED):
+        return "over"
+    statement = tx.insert(run_states).values(
+        delivery_id=delivery_id, phase=CANCELLING, reason=reason, updated_at=now
+    )
+    tx.run(
+        statement.on_conflict_do_update(
+            index_elements=["delivery_id"],
+            set_={"phase": CANCELLING, "reason": reason, "updated_at": now},
+        )
+    )
+    if status == OPEN:
+        return "cancelling"
+    forget_waits(tx, [delivery_id])
+    begun = tx.scalar(
+        sa.select(sa.func.count()).select_from(steps).where(steps.c.delivery_id == delivery_id)
+    )
+    if begun:
+        tx.run(sa.update(deliveries).where(deliveries.c.id == delivery_id).values(due_at=now))
+        return "cancelling"
+    end_cancelled(tx, [delivery_id], now)
+    return "cancelled"
+
+
+def end_cancelled(
+    tx: Tx, delivery_ids: Sequence[int], now: int, undone: Sequence[str] = ()
+) -> None:
+    """Close runs that were cancelled and have nothing left to undo."""
+    record = {"code": "cancelled", "message": "The run was cancelled.", "undone": list(undone)}
+    tx.run(
+        sa.update(deliveries)
+        .where(deliveries.c.id.in_(list(delivery_ids)))
+        .values(status=CANCELLED, finished_at=now, error=json.encode(record))
+    )
+    end_states(tx, delivery_ids, now)
+
+
+def end_states(tx: Tx, delivery_ids: Sequence[int], now: int) -> None:
+    """Note that runs are over."""
+    tx.run(
+        sa.update(run_states)
+        .where(run_states.c.delivery_id.in_(list(delivery_ids)))
+        .values(phase=ENDED, updated_at=now)
+    )
+
+
+def asked_to_stop(tx: Tx) -> list[int]:
+    """Return the runs that were asked to stop and have not."""
+    query = sa.select(run_states.c.delivery_id).where(sa.text("phase = 1"))
+    return [row.delivery_id for row in tx.rows(query)]
