@@ -194,6 +194,29 @@ def no_conflict_is_silent(evidence: Evidence) -> Found:
                 )
 
 
+def waiting_fields_rest(evidence: Evidence) -> Found:
+    """A field that waits for a person holds, on each side, what people gave it there."""
+    waiting = {
+        (link.connection_id, link.external_id, field)
+        for link in evidence.links
+        for field in link.frozen
+    }
+    last: dict[tuple[int, str, str], Entry] = {}
+    for entry in evidence.people.entries:
+        last[entry.side, entry.id, entry.field] = entry
+    for (side, id, field), entry in last.items():
+        where, record = evidence.sides[side], evidence.live.get((side, id))
+        if record is None or (where.connection_id, id, field) not in waiting:
+            continue
+        value = where.values(record).get(field)
+        if not same(field, value, entry.value):
+            yield (
+                f"{field} of {where.name} {id} waits for a person and was {entry.value!r}; "
+                f"now it is {value!r}",
+                (id,),
+            )
+
+
 def the_later_wins(evidence: Evidence) -> Found:
     """Of two edits of one field within seconds, the policy's choice stands."""
     for internal_id, field, entries in _edited(evidence):
@@ -328,6 +351,7 @@ INVARIANTS: tuple[Callable[[Evidence], Found], ...] = (
     no_edit_is_lost,
     no_value_is_blanked,
     no_conflict_is_silent,
+    waiting_fields_rest,
     the_later_wins,
     conflicts_are_decided,
     writes_stop,

@@ -29,8 +29,9 @@ class Network:
         self._outside = outside
         self.sent_webhooks: list[HttpRequest] = []
         self.accepted_webhooks: list[HttpRequest] = []
-        self.writes = 0
         self.calls = 0
+        self.on_write: Callable[[str], None] = _nothing
+        """Called with the URL of a call of the app that may have changed something, answered."""
 
     def add(self, base_url: str, app: ASGIApp) -> None:
         """Let an application answer for a base URL."""
@@ -69,8 +70,13 @@ class Network:
             self._trace.add(f"{label} broke sent={error.sent}")
             raise
         self._trace.add(f"{label} -> {response.status} {zlib.crc32(response.body):08x}")
+        if sender == "app" and request.method != "GET" and response.status < 300:
+            self.on_write(request.url)
         return response
 
     async def close(self) -> None:
         """Stop what is going on."""
         await self._transport.close()
+
+
+def _nothing(_: str) -> None: ...

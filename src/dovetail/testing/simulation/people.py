@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from dovetail.service.handlers import DEFAULT_TENANT
@@ -83,6 +84,7 @@ class People:
         """Records that were there at first or that a person made."""
         self.upset: set[tuple[int, str]] = set()
         """Records that a person merged or deleted."""
+        self._waiting: list[tuple[Side, Edit]] = []
         self._trace = trace
         mapped = set(sides[0].fields.values())
         for side in sides[1:]:
@@ -113,6 +115,26 @@ class People:
         if record is not None:
             field = rng.choice(self._fields)
             self._set(side, record.id, field, _value(field, rng))
+
+    def _answer(self, side: Side, rng: random.Random, edit: Edit) -> None:
+        """Wait for the app to write at this side, and edit what it wrote, at once."""
+        self._waiting.append((side, edit))
+
+    def note_write(self, url: str) -> None:
+        """Look whether somebody waits for a write of the app."""
+        for side, edit in self._waiting:
+            if not url.startswith(f"{side.simulator.base_url}/"):
+                continue
+            rng = random.Random(f"answer/{edit.seed}")
+            since = side.simulator.now() - timedelta(seconds=2)
+            record = _choose(rng, [one for one in side.records() if one.modified_at >= since])
+            if record is None:
+                continue
+            self._waiting.remove((side, edit))
+            field = rng.choice(self._fields)
+            with contextlib.suppress(RefusedError):
+                self._set(side, record.id, field, _value(field, rng))
+            return
 
     def _blank(self, side: Side, rng: random.Random, _: Edit) -> None:
         record = _choose(rng, side.records())

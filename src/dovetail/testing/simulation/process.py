@@ -135,7 +135,8 @@ class Process:
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            # Clean-up code may wait too, on a store that answers no more: it is ended again.
+            await asyncio.wait(tasks, timeout=0.001)
 
     def freeze(self) -> None:
         """Take the image of what is committed; nothing that follows reaches it."""

@@ -36,11 +36,12 @@ from dovetail.testing.simulation.outcome import Outcome
 from dovetail.testing.simulation.people import People, Side, forget_addresses
 from dovetail.testing.simulation.process import KilledError, Process, outside, task_factory
 from dovetail.testing.simulation.program import crm_sync
-from dovetail.testing.simulation.shop import Shop, SimulatedOrder
+from dovetail.testing.simulation.shop import Shop, SimulatedAudit, SimulatedOrder
 from dovetail.testing.simulation.trace import Trace
 from dovetail.testing.simulation.world import Crash, Edit, FaultSpan, StoreSpan, World
 
 _SETTLE_S = 6 * 3600.0
+_AUDITED = 150
 
 
 def simulate(world: World, program: Program | ModuleType | Path | None = None) -> Outcome:
@@ -102,6 +103,7 @@ class _Run:
         early = self.clock.monotonic()
         self._background = [asyncio.create_task(driver) for driver in drivers]
         self.people = People(self.sides, self.trace)
+        self.network.on_write = self.people.note_write
         await self._start(self.process)
         is_settled = await self._settle(1.0)
         self.trace.add(f"first sync took {self.clock.monotonic() - early:.1f} s")
@@ -292,32 +294,41 @@ class _Run:
         while waiting:
             edit = waiting.pop(0)
             await self._until(max(edit.at_s, 0.0))
-            if edit.kind == "order":
-                await self._order(edit)
+            if edit.kind in ("order", "audit"):
+                await self._place(edit)
                 continue
             follows = self.people.do(edit)
             if follows is not None:
                 waiting = sorted([*waiting, follows], key=lambda one: one.at_s)
 
-    async def _order(self, edit: Edit) -> None:
+    async def _place(self, edit: Edit) -> None:
         process = self.process
         if not process.is_alive:
             return
-        numbers = [f"N{edit.seed}.{n}" for n in range(5 if edit.seed % 4 == 0 else 1)]
+        if edit.kind == "audit":
+            asked = SimulatedAudit.asked
+            side = self.sides[edit.side % len(self.world.platforms)]
+            people = [record.id for record in side.records()]
+            told = [{"platform": side.name, "people": people[:_AUDITED]}]
+            numbers: list[str] = []
+        else:
+            asked = SimulatedOrder.placed
+            numbers = [f"N{edit.seed}.{n}" for n in range(5 if edit.seed % 4 == 0 else 1)]
+            told = [{"number": number} for number in numbers]
         self.shop.asked.update(numbers)
 
         async def place() -> None:
             async with process.app.session():
-                for number in numbers:
-                    await send(SimulatedOrder.placed, number=number)
+                for one in told:
+                    await send(asked, **one)
 
         try:
             await process.run(place())
         except (DovetailError, KilledError) as error:
-            self.trace.add(f"orders {numbers} failed: {type(error).__name__}")
+            self.trace.add(f"{edit.kind} {numbers} failed: {type(error).__name__}")
             return
         self.shop.confirmed.update(numbers)
-        self.trace.add(f"orders {numbers} placed")
+        self.trace.add(f"{edit.kind} {numbers} placed")
 
     def _is_recorded(self, delivery_id: int, name: str) -> bool:
         writer = self.process.app.store._writer

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from dovetail.core.clock import Clock
+from dovetail.errors import RecordNotFoundError
 from dovetail.model.entity import Entity
 from dovetail.model.event import EventName
 from dovetail.runtime.context import RunContext, current
-from dovetail.service.context import db, send, step
+from dovetail.service.context import db, platform, send, step
 from dovetail.service.handlers import on
 
 
@@ -20,6 +23,14 @@ class SimulatedOrder(Entity):
     number: str = ""
     placed = EventName()
     shipped = EventName()
+
+
+class SimulatedAudit(Entity):
+    """Somebody wants to see many records of one platform at once."""
+
+    platform: str = ""
+    people: list[str] = []
+    asked = EventName()
 
 
 class SimulatedShipment(Entity):
@@ -77,7 +88,18 @@ class Shop:
         async def receipt_simulated(order: SimulatedOrder) -> None:
             await db.create(SimulatedReceipt, number=order.number)
 
-        return ship_simulated, receipt_simulated
+        @on(SimulatedAudit.asked)
+        async def audit_simulated(audit: SimulatedAudit) -> None:
+            contacts = platform(audit.platform).contacts
+
+            async def look(id: str) -> None:
+                # Somebody may have deleted or merged it meanwhile.
+                with contextlib.suppress(RecordNotFoundError):
+                    await contacts.get(id)
+
+            await asyncio.gather(*(look(id) for id in audit.people))
+
+        return ship_simulated, receipt_simulated, audit_simulated
 
     async def _look(self, parcel: str) -> str:
         await self._clock.sleep(0.1)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
-EditKind = Literal["change", "duel", "bulk", "blank", "create", "twin", "merge", "delete", "order"]
-EDIT_KINDS: tuple[EditKind, ...] = (
+EditKind = Literal[
     "change",
     "duel",
+    "answer",
     "bulk",
     "blank",
     "create",
@@ -18,8 +18,22 @@ EDIT_KINDS: tuple[EditKind, ...] = (
     "merge",
     "delete",
     "order",
+    "audit",
+]
+EDIT_KINDS: tuple[EditKind, ...] = (
+    "change",
+    "duel",
+    "answer",
+    "bulk",
+    "blank",
+    "create",
+    "twin",
+    "merge",
+    "delete",
+    "order",
+    "audit",
 )
-_WEIGHTS = (40, 8, 3, 8, 6, 3, 2, 3, 15)
+_WEIGHTS = (36, 8, 5, 3, 8, 6, 3, 2, 3, 15, 1)
 _CALL_FAULTS = (
     "rate_limit",
     "server_error",
@@ -42,8 +56,9 @@ class Edit:
     Attributes:
         at_s: When, in seconds after the first sync.
         kind: change and blank touch one field; duel edits one field on two sides within seconds;
-            bulk changes many records at one moment; twin creates one person on both sides; order
-            is an event for a handler, or five at once.
+            answer edits a field that the app is just writing; bulk changes many records at one
+            moment; twin creates one person on both sides; order is an event for a handler, or
+            five at once; audit is a handler that reads many people of one platform at once.
         side: Which platform: a position in `World.platforms`, of one tenant after the other.
         seed: Which record, field and value.
     """
