@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from dovetail.cli.command import ProgramFile, command, new_app
-from dovetail.cli.screen import Screen
+import typer
+
+from dovetail.cli.command import Database, ProgramFile, command, new_app
+from dovetail.cli.database import opened
+from dovetail.cli.screen import FAILED, OK, Screen
+from dovetail.core import json
 
 if TYPE_CHECKING:
     from dovetail.app.load import Program
     from dovetail.runtime.handler import HandlerSpec
+    from dovetail.runtime.open_runs import OpenRunsReport
     from dovetail.runtime.schedule import Schedule
 
 app = new_app()
@@ -21,13 +27,27 @@ _TICKS = 3
 
 @app.command()
 @command
-def check(screen: Screen, file: ProgramFile) -> None:
+async def check(
+    screen: Screen,
+    file: ProgramFile,
+    open_runs: Annotated[
+        bool,
+        typer.Option("--open-runs", help="Show which open runs this code cannot go on with."),
+    ] = False,
+    database: Database = None,
+) -> int:
     """
     Show what a program declares, or what is wrong with it.
 
     Needs no database and no platform. A wrong declaration ends with exit code 2 and lists each
     problem: where it is, what is allowed there, and the closest spelling.
+
+    With --open-runs, looks at a database instead, before new code is deployed: which runs have a
+    handler or recorded steps that this code does not have. The database is brought to this
+    version's schema, as by every command: use a copy. Ends with exit code 1 when there are any.
     """
+    if open_runs:
+        return await _check_open_runs(screen, file, database)
     from dovetail.app.load import load_program
     from dovetail.service.declaration.explanation import explain
 
@@ -46,7 +66,7 @@ def check(screen: Screen, file: ProgramFile) -> None:
                 "schedules": [_schedule_record(item) for item in program.schedules],
             }
         )
-        return
+        return OK
     for found in sections.values():
         for section in found:
             screen.text(section.title, style="bold")
@@ -58,6 +78,44 @@ def check(screen: Screen, file: ProgramFile) -> None:
                 screen.text()
     _show_code(screen, program)
     screen.text(f"{file} is right.", style="green")
+    return OK
+
+
+async def _check_open_runs(screen: Screen, file: Path, database: Path | None) -> int:
+    from dovetail.runtime.open_runs import open_runs_report
+
+    async with opened(database, file=file) as world:
+        handlers = list(world.runtime.subscriptions.by_name.values())
+        report = await world.store.read(lambda tx: open_runs_report(tx, handlers))
+    if screen.json:
+        screen.document(json.plain(report))
+    else:
+        _show_open_runs(screen, report)
+    return OK if report.is_safe else FAILED
+
+
+_PROBLEMS = {
+    "handler-gone": "its handler is not in this code",
+    "step-gone": "steps that it has recorded are not in this code",
+    "unknown": "these steps are not written in this code; it may make them as it runs",
+}
+
+
+def _show_open_runs(screen: Screen, report: OpenRunsReport) -> None:
+    if report.found:
+        screen.table(
+            ("Run", "Handler", "Problem", "Steps"),
+            [
+                (one.id, one.handler, _PROBLEMS[one.problem], "\n".join(one.names))
+                for one in report.found
+            ],
+            title="Open runs",
+        )
+    screen.text(
+        f"{report.checked} open, {len(report.found)} to look at. Only names are compared: a step "
+        "that kept its name and takes other arguments is found when the run goes on.",
+        style=None if report.found else "green",
+    )
 
 
 def _show_code(screen: Screen, program: Program) -> None:

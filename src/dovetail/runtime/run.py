@@ -108,7 +108,7 @@ class Runner:
             return (await self.fail(spec, [(taken, refused)]))[0]
         context = self.new_context(spec, delivery, journal)
         context.saga = partial(self._undoing.saga, delivery, journal, context.undo)
-        context.can_suspend = not spec.coalesce and spec.flow.debounce is None
+        context.can_suspend = _can_suspend(spec)
         context.cancelling = stopping
         error = await self.call(spec, context)
         return await self._settle(spec, taken, context, error)
@@ -356,6 +356,13 @@ class Runner:
             return 0.0
         now = to_micros(self._clock.now())
         return float(now - delivery.history[-1].get("since", now)) / 1_000_000
+
+
+def _can_suspend(spec: HandlerSpec) -> bool:
+    # A run that may be merged with a later one, or be skipped, would not come back whole.
+    singleton = spec.flow.singleton
+    skips = singleton is not None and singleton.mode == "skip"
+    return not spec.coalesce and spec.flow.debounce is None and not skips
 
 
 def _has_state(context: RunContext) -> bool:

@@ -162,8 +162,8 @@ async def _sleep(context: RunContext, until: Callable[[], datetime], name: str, 
 async def _place(context: RunContext, kind: int, name: str, key: str) -> Place:
     if not context.can_suspend:
         raise UsageError(
-            f"{name}: only a handler's own run can sleep or wait; a handler of a list of events, "
-            "or an undo function, cannot."
+            f"{name}: only a run that serves one event, to its end, can sleep or wait; a debounced "
+            "handler, a singleton that skips, or an undo function cannot."
         )
     if asyncio.current_task() is not context.task:
         raise UsageError(

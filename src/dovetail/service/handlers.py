@@ -195,6 +195,7 @@ def _handler(name: str, function: Callable[..., Any], trigger: Trigger) -> Handl
         else:
             await run(event)
 
+    call.__wrapped__ = function  # type: ignore[attr-defined]  # so that its source can be read
     return _spec(name, call, trigger)
 
 
@@ -240,6 +241,7 @@ def _scheduled(
     async def call(event: Event) -> None:
         await (run() if wanted is None else run(event))
 
+    call.__wrapped__ = function  # type: ignore[attr-defined]  # so that its source can be read
     event_type = f"tick.{name}"
     handler = HandlerSpec(name=name, patterns=(event_type,), call=call, retry=trigger.retry)
     schedule = Schedule(
