@@ -11,23 +11,25 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dovetail.runtime.store.schema import metadata
+from dovetail.runtime.store.schema import deliveries, events, metadata, steps
 
-SQL = {
+COLUMNS = {
     "event": (
-        "INSERT INTO events (seq, id, type, key, business_id, source, payload, occurred_at, raw, "
-        "raw_type, caused_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        events,
+        "seq id type key business_id source payload occurred_at raw raw_type caused_by",
     ),
-    "delivery": (
-        "INSERT INTO deliveries (id, event_seq, handler, business_id, status, attempt, due_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)"
-    ),
+    "delivery": (deliveries, "id event_seq handler business_id status attempt due_at"),
     "step": (
-        "INSERT INTO steps (delivery_id, name, repeat, input_hash, result, recorded_at) "
-        "VALUES (?, ?, ?, ?, ?, ?)"
+        steps,
+        "delivery_id kind name key repeat position input_hash result started_at recorded_at undo",
     ),
-    "done": "UPDATE deliveries SET status = 1, finished_at = ? WHERE id = ?",
 }
+SQL = {
+    name: f"INSERT INTO {table.name} ({', '.join(columns.split())}) "
+    f"VALUES ({', '.join('?' * len(columns.split()))})"
+    for name, (table, columns) in COLUMNS.items()
+}
+SQL["done"] = "UPDATE deliveries SET status = 1, finished_at = ? WHERE id = ?"
 
 Write = tuple[str, tuple[Any, ...]]
 
@@ -77,7 +79,12 @@ class BareGroup:
             if not self._waiting:
                 await self._wake.wait()
             taken, self._waiting = self._waiting, []
-            await loop.run_in_executor(self._executor, self._commit, taken)
+            try:
+                await loop.run_in_executor(self._executor, self._commit, taken)
+            except sqlite3.Error as error:
+                for _, future in taken:
+                    future.set_exception(error)
+                continue
             self.commits += 1
             for _, future in taken:
                 future.set_result(None)

@@ -121,7 +121,7 @@ async def bare(path: Path, items: int) -> Sample:
     runs: list[asyncio.Task[None]] = []
 
     async def run(number: int) -> None:
-        await group.write([("step", (number, "effect", 0, HASH, b"1", 0))])
+        await group.write([("step", (number, 0, "effect", "", 0, 1, HASH, b"1", 0, 0, None))])
         await group.write([("done", (0, number))])
 
     async def sender(first: int) -> None:
