@@ -163,7 +163,8 @@ class _OtelSpan:
         self._span.set_status(StatusCode.ERROR, redact_text(reason))
 
 
-_NO_SPAN = _NoSpan()
+NO_SPAN: Span = _NoSpan()
+"""What `span` and `run_span` return where nobody collects spans."""
 _tracer: Any = None
 
 
@@ -189,6 +190,11 @@ def begin_tracing() -> bool:
     return True
 
 
+def is_tracing() -> bool:
+    """Return whether spans are told to anybody, so that their facts are worth gathering."""
+    return _tracer is not None
+
+
 def span(name: str, kind: str = "internal", /, **attributes: str | int | float | bool) -> Span:
     """
     Return a span within the current one.
@@ -199,7 +205,7 @@ def span(name: str, kind: str = "internal", /, **attributes: str | int | float |
         attributes: Facts; a double underscore in a name stands for a dot.
     """
     if _tracer is None:
-        return _NO_SPAN
+        return NO_SPAN
     return _start(name, kind, attributes)
 
 
@@ -215,7 +221,7 @@ def run_span(
     A batch of several events gets a trace of its own, linked with theirs.
     """
     if _tracer is None:
-        return _NO_SPAN
+        return NO_SPAN
     from opentelemetry import trace  # noqa: PLC0415 - see begin_tracing
 
     context = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
 from dovetail.core.clock import Clock
-from dovetail.core.telemetry import Span, Tally, run_span
+from dovetail.core.telemetry import NO_SPAN, Span, Tally, is_tracing, run_span
 from dovetail.runtime.delivery import Delivery
 
 DONE_RUN, RETRIED, DEAD_RUN, SUSPENDED, HANDED_BACK = (
@@ -19,12 +20,51 @@ DONE_RUN, RETRIED, DEAD_RUN, SUSPENDED, HANDED_BACK = (
 
 
 class Serving:
-    """One serving: set `kept` to the deliveries that stay open, lane by lane."""
+    """
+    One serving of some lanes; each lane is a run.
 
-    __slots__ = ("kept",)
+    Within its block, set `kept` to the deliveries that stay open, lane by lane.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_began", "_clock", "_handler", "_latest", "_span", "_tally", "_tries", "kept")
+
+    def __init__(
+        self, handler: str, taken: Sequence[list[Delivery]], tally: Tally, clock: Clock
+    ) -> None:
         self.kept: list[list[Delivery]] | None = None
+        self._handler = handler
+        self._latest = [lane[-1] for lane in taken]
+        self._tries = [delivery.attempt for delivery in self._latest]
+        self._tally = tally
+        self._clock = clock
+
+    # Written out rather than as a generator: it surrounds every run, and a generator costs more
+    # than what is counted.
+    def __enter__(self) -> Self:
+        for delivery in self._latest:
+            delivery.outcome = ""
+        self._began = self._clock.monotonic()
+        self._tally.begin(self._handler)
+        self._span = _span(self._handler, self._latest)
+        self._span.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        latest, tally = self._latest, self._tally
+        outcomes = _outcomes(latest, self._tries, self.kept)
+        try:
+            _tell(self._span, latest, outcomes)
+            self._span.__exit__(kind, error, trace)
+        finally:
+            tally.end(self._handler, self._clock.monotonic() - self._began)
+            for delivery, outcome in zip(latest, outcomes, strict=True):
+                tenant = tally.tenant(delivery.event.business_id)
+                tally.runs[self._handler, outcome, tenant] += 1
 
 
 class RunWatch:
@@ -40,31 +80,14 @@ class RunWatch:
         self._tally = tally
         self._clock = clock
 
-    @contextmanager
-    def serving(self, handler: str, taken: Sequence[list[Delivery]]) -> Iterator[Serving]:
+    def serving(self, handler: str, taken: Sequence[list[Delivery]]) -> Serving:
         """Watch a serving of some lanes; each lane is a run."""
-        latest = [lane[-1] for lane in taken]
-        tries = [delivery.attempt for delivery in latest]
-        for delivery in latest:
-            delivery.outcome = ""
-        serving = Serving()
-        began = self._clock.monotonic()
-        self._tally.begin(handler)
-        try:
-            with _span(handler, latest) as span:
-                try:
-                    yield serving
-                finally:
-                    outcomes = _outcomes(latest, tries, serving.kept)
-                    _tell(span, latest, outcomes)
-        finally:
-            self._tally.end(handler, self._clock.monotonic() - began)
-            for delivery, outcome in zip(latest, outcomes, strict=True):
-                tenant = self._tally.tenant(delivery.event.business_id)
-                self._tally.runs[handler, outcome, tenant] += 1
+        return Serving(handler, taken, self._tally, self._clock)
 
 
 def _span(handler: str, latest: Sequence[Delivery]) -> Span:
+    if not is_tracing():
+        return NO_SPAN
     first = latest[0]
     attributes: dict[str, str | int] = {
         "dovetail.handler": handler,
@@ -98,6 +121,8 @@ def _outcomes(
 
 
 def _tell(span: Span, latest: Sequence[Delivery], outcomes: Sequence[str]) -> None:
+    if span is NO_SPAN:
+        return
     for delivery, outcome in zip(latest, outcomes, strict=True):
         if outcome in (RETRIED, DEAD_RUN):
             last = delivery.history[-1] if delivery.history else {}
