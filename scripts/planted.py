@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="mistakes whose name has this in it")
-    parser.add_argument("--seeds", type=int, default=40, help="at most")
+    parser.add_argument("--seeds", type=int, default=120, help="at most")
     parser.add_argument("--base", type=int, default=1, help="the first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--docs", action="store_true", help="write the table into the docs")
@@ -226,7 +226,7 @@ def search(mistake: Mistake, base: int, most: int) -> Found:
             return Found(mistake, None, "its place in the source has changed")
         file.write_text(text.replace(mistake.old, mistake.new), encoding="utf-8")
         command = [sys.executable, "-m", "dovetail.testing.simulation", "--jobs", "1", "--first"]
-        size = ["--records", "20", "--duration", "14400", "--unshrunk"]
+        size = ["--records", "20", "--duration", "1800", "--unshrunk"]
         done = subprocess.run(  # noqa: S603 - our own module
             [*command, *size, "--base", str(base), "--seeds", str(most)],
             env={**os.environ, "PYTHONPATH": str(source)},

@@ -11,7 +11,6 @@ The app: a program (services and handlers) wired to a store, platforms and an HT
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -35,9 +34,9 @@ from dovetail.connector_sdk.base import Webhooks
 from dovetail.connector_sdk.http import AiohttpTransport
 from dovetail.core import json
 from dovetail.core.cron import Interval
-from dovetail.core.key_file import KeyFile
+from dovetail.core.key_file import source_of_keys
 from dovetail.core.ports import Ports
-from dovetail.core.secrets import KeySource, MasterKey, SecretBox, keys_of
+from dovetail.core.secrets import SecretBox
 from dovetail.core.settings import Settings
 from dovetail.core.telemetry import Tally
 from dovetail.errors import ConfigError, DovetailError, EnvironmentInUseError
@@ -58,6 +57,7 @@ log = structlog.get_logger("dovetail.app")
 _SUBSCRIBE_S = 15.0
 _REFRESH_S = 5.0
 """How often a running app looks for connections that were made or changed meanwhile."""
+_REFRESH_ALONE_S = 60.0
 
 
 class App:
@@ -92,6 +92,7 @@ class App:
         self._planner: Planner | None = None
         self._operations: Operations | None = None
         self._subscribed: set[str] = set()
+        self._asks_for_webhooks = False
         self._opened = False
         self._planned = False
         self.notes: list[str] = []
@@ -170,7 +171,7 @@ class App:
         try:
             await self.store.migrate(upgrade)
             await self.store.write(ensure_shipped_indexes)
-            self.key_source = self._keys()
+            self.key_source = source_of_keys(self.settings, lasting=not self.store.in_memory)
             self.box = SecretBox(self.key_source)
             self._connections = Connections(self.store, self.box, self.ports, self._log.tally)
             self._runtime = Runtime(
@@ -226,7 +227,7 @@ class App:
                 await self._server.start()
                 self._lock.tell(self._server.address)
                 await self.subscribe()
-            if schedules and self.store.is_shared:
+            if schedules:
                 self._refresher = asyncio.create_task(self._keep_fresh(), name="refresh")
             self.operations.start(schedules=schedules)
         except BaseException:
@@ -343,11 +344,14 @@ class App:
         return f"{base.rstrip('/')}/hooks/{platform}/{connection_id}"
 
     async def subscribe(self) -> None:
-        """Ask platforms that can be asked to send us webhooks for what is synced."""
+        """Ask platforms that can be asked to send us webhooks; the running app asks again."""
+        self._asks_for_webhooks = True
         wanted: dict[str, dict[str, Sequence[str]]] = {}
         for route in self.sync.plans.spokes():
             spoke = route.at
             wanted.setdefault(spoke.connection_id, {})[spoke.resource] = spoke.their_fields
+        if wanted.keys() <= self._subscribed:
+            return
         unwilling = self._subscribed.union(await self.store.read(list_refusals))
         for connection_id, fields in wanted.items():
             if connection_id in unwilling:
@@ -371,23 +375,14 @@ class App:
 
     async def _keep_fresh(self) -> None:
         while True:
-            await self.ports.clock.sleep(_REFRESH_S)
+            await self.ports.clock.sleep(_REFRESH_S if self.store.is_shared else _REFRESH_ALONE_S)
             try:
-                await self.refresh()
-                if self._server is not None:
+                if self.store.is_shared:
+                    await self.refresh()
+                if self._asks_for_webhooks:
                     await self.subscribe()
             except DovetailError as error:
                 log.warning("refresh_failed", error=error.message)
-
-    def _keys(self) -> KeySource:
-        settings = self.settings
-        if settings.secret_key:
-            return KeySource(keys_of(settings.secret_key))
-        if settings.secret_key_file:
-            return KeyFile(settings.secret_key_file)
-        if self.store.in_memory:
-            return KeySource([MasterKey(os.urandom(32))])
-        return KeyFile(settings.database.with_name(settings.database.name + ".key"))
 
 
 def _require_folder(database: Path) -> None:

@@ -9,9 +9,27 @@ from contextlib import suppress
 from pathlib import Path
 
 from dovetail.core.secrets import KEY_BYTES, KeySource, MasterKey, keys_of
+from dovetail.core.settings import Settings
 from dovetail.errors import ConfigError
 
 _OWNER_ONLY = 0o600
+
+
+def source_of_keys(settings: Settings, *, lasting: bool) -> KeySource:
+    """
+    Return the keys that the settings name; without any, a file beside the database.
+
+    Args:
+        settings: Say where.
+        lasting: Whether what is sealed outlives the process: a key of the moment will do if not.
+    """
+    if settings.secret_key:
+        return KeySource(keys_of(settings.secret_key))
+    if settings.secret_key_file:
+        return KeyFile(settings.secret_key_file)
+    if not lasting:
+        return KeySource([MasterKey(os.urandom(KEY_BYTES))])
+    return KeyFile(settings.database.with_name(settings.database.name + ".key"))
 
 
 class KeyFile(KeySource):

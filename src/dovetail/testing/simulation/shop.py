@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dovetail.core.clock import Clock
-from dovetail.errors import RecordNotFoundError
+from dovetail.errors import ConnectorError
 from dovetail.model.entity import Entity
 from dovetail.model.event import EventName
 from dovetail.runtime.context import RunContext, current
@@ -93,8 +93,8 @@ class Shop:
             contacts = platform(audit.platform).contacts
 
             async def look(id: str) -> None:
-                # Somebody may have deleted or merged it meanwhile.
-                with contextlib.suppress(RecordNotFoundError):
+                # What is gone or cannot be had now is left out of the audit.
+                with contextlib.suppress(ConnectorError):
                     await contacts.get(id)
 
             await asyncio.gather(*(look(id) for id in audit.people))
