@@ -142,9 +142,18 @@ class ConnectorError(DovetailError):
         self.platform_code = platform_code
         self.request_id = request_id
 
+    @property
+    def may_be_applied(self) -> bool:
+        """Whether a write may have been made all the same, as when its answer was lost."""
+        return bool(self.facts.get("may_be_applied"))
+
 
 class TransientError(ConnectorError):
-    """Nothing was applied and the same call may succeed later; the runtime retries."""
+    """
+    The same call may succeed later; the runtime retries.
+
+    Nothing was applied, or (`may_be_applied`) repeating the call is harmless.
+    """
 
     code = "transient"
 

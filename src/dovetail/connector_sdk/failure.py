@@ -79,7 +79,7 @@ class Call:
         """Return the error of an exchange without a complete answer."""
         unknown = error.sent and not self.repeatable
         kind = OutcomeUnknownError if unknown else PlatformUnavailableError
-        return self.error(kind, str(error))
+        return self.error(kind, str(error), may_be_applied=self._writes(error.sent))
 
     def malformed(self, response: ApiResponse, why: str) -> ConnectorError:
         """Return the error of an accepted call whose answer cannot be understood."""
@@ -93,6 +93,7 @@ class Call:
         """Return the error of an answer with a bad status: the first rule that fits, or ours."""
         kind = self._kind(response.status, detail.code, rules)
         facts: dict[str, Any] = {}
+        facts["may_be_applied"] = self._writes(response.status >= 500)
         if issubclass(kind, RateLimitedError):
             asked = retry_after(response.headers, response.received_at)
             facts["retry_after_s"] = detail.retry_after_s if asked is None else asked
@@ -109,6 +110,9 @@ class Call:
             request_id=detail.request_id,
             **facts,
         )
+
+    def _writes(self, is_sent: bool) -> bool | None:
+        return True if is_sent and self.method != "GET" else None
 
     def _kind(
         self, status: int, code: str | None, rules: Sequence[ErrorRule]

@@ -214,7 +214,8 @@ class _Settlement:
             self.ledger.change_own(IntegrationMapping, link.mapping_id, changes)
 
     def _fail(self, write: Write, error: ConnectorError, existing: RemoteRecord | None) -> Outcome:
-        if isinstance(error, OutcomeUnknownError | MalformedResponseError):
+        unknown = isinstance(error, OutcomeUnknownError | MalformedResponseError)
+        if unknown or error.may_be_applied:
             return error
         if isinstance(error, RecordNotFoundError) and write.action != "create":
             self._records.append(

@@ -155,7 +155,10 @@ class _Push:
                 self._resource, outgoing.writes, self._spoke.their_fields
             )
         except (TransientError, AuthenticationError) as error:
-            await self._store.write(lambda tx: withdraw(tx, desk, route, outgoing))
+            # A create that is harmless to repeat may have been made all the same: its intent tells
+            # whose it is when it is seen before it was repeated.
+            if not error.may_be_applied:
+                await self._store.write(lambda tx: withdraw(tx, desk, route, outgoing))
             return _all(outgoing, error)
         except ConnectorError as error:
             return _all(outgoing, error)
