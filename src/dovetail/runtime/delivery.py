@@ -17,7 +17,8 @@ class Delivery(msgspec.Struct, kw_only=True):
     means that it was made by this process and has never been tried, so no step can be recorded
     for it yet. `history` holds the last failures, oldest first. `outcome` is set by a runner that
     left it neither done nor failed, for whoever watches. `starts` counts the runs in a row that
-    ended with the death of the process.
+    ended with the death of the process. `blank` means that it was read from the store with nothing
+    recorded of its run, which holds until it is run.
     """
 
     id: int
@@ -29,6 +30,7 @@ class Delivery(msgspec.Struct, kw_only=True):
     history: list[dict[str, Any]] = []
     outcome: str = ""
     starts: int = 0
+    blank: bool = False
 
     @property
     def lane(self) -> tuple[str, str, str]:

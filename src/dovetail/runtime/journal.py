@@ -7,7 +7,6 @@ never by its position, so that steps may be moved, added and removed between dep
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -91,7 +90,7 @@ class Journal:
         self._store = store
         self._clock = clock
         self._bounds = bounds
-        self._repeats: Counter[tuple[int, str, str]] = Counter()
+        self._repeats: dict[tuple[int, str, str], int] = {}
         self._position = 0
         self._bytes = 0
         self._warned: set[str] = set()
@@ -116,7 +115,7 @@ class Journal:
     def place(self, kind: int, name: str, key: str) -> Place:
         """Return the next place of that name and key in this pass."""
         used = (kind, name, key)
-        repeat = self._repeats[used]
+        repeat = self._repeats.get(used, 0)
         self._repeats[used] = repeat + 1
         return Place(kind, name, key, repeat)
 
@@ -192,6 +191,12 @@ class Journal:
     def _measure(self, place: Place, result: bytes) -> None:
         bounds = self._bounds
         size = len(result)
+        if (
+            2 * size <= bounds.result_bytes
+            and 2 * len(self.entries) <= bounds.entries
+            and 2 * (self._bytes + size) <= bounds.journal_bytes
+        ):
+            return
         if size > bounds.result_bytes:
             raise UsageError(
                 f"Step {place.name!r} returned {size:,} bytes; at most {bounds.result_bytes:,} "

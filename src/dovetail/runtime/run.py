@@ -97,7 +97,7 @@ class Runner:
         delivery = taken[-1]
         journal = self._journal(delivery)
         try:
-            if not delivery.fresh:
+            if not journal.loaded:
                 await journal.load()
             stopping = journal.phase == CANCELLING or delivery.id in self._stopping
             if journal.phase in (COMPENSATING, COMPENSATED):
@@ -246,9 +246,9 @@ class Runner:
             await self._patience.insist(self.look_for_stops)
 
     def _journal(self, delivery: Delivery) -> Journal:
-        return Journal(
-            delivery.id, self._store, self._clock, fresh=delivery.fresh, bounds=self._bounds
-        )
+        nothing = delivery.fresh or delivery.blank
+        delivery.blank = False  # from now on there may be something
+        return Journal(delivery.id, self._store, self._clock, fresh=nothing, bounds=self._bounds)
 
     def new_context(
         self, spec: HandlerSpec, delivery: Delivery, journal: Journal | None = None

@@ -8,6 +8,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -120,11 +121,18 @@ def _by_name(marks: str, call: Callable[..., Any]) -> dict[str, str]:
     return found
 
 
+_known_hints: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+
+
 def _hints(call: Callable[..., Any]) -> dict[str, Any]:
+    function = getattr(call, "__func__", call)
     try:
-        return typing.get_type_hints(call)
+        found = _known_hints.get(function)
+        if found is None:
+            found = _known_hints[function] = typing.get_type_hints(function)
     except (NameError, TypeError, AttributeError):
         return {}
+    return found
 
 
 def _as(value: Any, annotated: Any) -> Any:

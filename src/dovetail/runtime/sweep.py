@@ -25,7 +25,14 @@ from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.log import event_of
 from dovetail.runtime.patience import Patience
 from dovetail.runtime.store.port import Store, Tx
-from dovetail.runtime.store.schema import OPEN, deliveries, events, sequences
+from dovetail.runtime.store.schema import (
+    OPEN,
+    deliveries,
+    events,
+    run_states,
+    sequences,
+    steps,
+)
 
 # How often to look for what other processes wrote; where there are none, only to be safe.
 _LOOK_EVERY_S = 1.0
@@ -112,6 +119,11 @@ _COLUMNS = (
     deliveries.c.due_at,
     deliveries.c.history,
     deliveries.c.starts,
+    # Looked up for a thousand at once: asking for each run alone costs more than running it.
+    sa.or_(
+        sa.exists().where(steps.c.delivery_id == deliveries.c.id),
+        sa.exists().where(run_states.c.delivery_id == deliveries.c.id),
+    ).label("has_journal"),
     *events.c,
 )
 _JOINED = sa.select(*_COLUMNS).join(events, events.c.seq == deliveries.c.event_seq)
@@ -207,4 +219,5 @@ def _delivery(row: sa.Row[Any]) -> Delivery:
         attempt=row.attempt,
         history=json.decode(row.history) if row.history else [],
         starts=row.starts,
+        blank=not row.has_journal,
     )
