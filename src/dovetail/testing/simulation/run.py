@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,12 +14,9 @@ from dovetail.errors import DovetailError
 from dovetail.runtime.store.schema import DEAD
 from dovetail.service.context import send
 from dovetail.service.declaration import Service
-from dovetail.service.handlers import DEFAULT_TENANT
-from dovetail.simulator_sdk.base import Simulator
 from dovetail.simulator_sdk.fault import parse_fault
-from dovetail.simulator_sdk.sandbox import simulator_class
 from dovetail.testing.app import START, make_module
-from dovetail.testing.simulation.clock import SkewedClock
+from dovetail.testing.simulation.account import build_accounts, connect_accounts
 from dovetail.testing.simulation.evidence import (
     Evidence,
     Unfinished,
@@ -77,7 +73,8 @@ class _Run:
         self.network = Network(self.trace, outside)
         self.lines = lines
         self.shop = Shop(self.clock, self._is_recorded)
-        self.simulators = self._build_simulators()
+        self.accounts = build_accounts(world, self.network)
+        self.simulators = [account.simulator for account in self.accounts]
         self.program = self._load(program)
         self.life = 0
         self.process = self._new_process(None)
@@ -135,27 +132,6 @@ class _Run:
 
     # The beginning.
 
-    def _build_simulators(self) -> list[Simulator]:
-        world, built = self.world, []
-        accounts = [(tenant, name) for tenant in self._tenants() for name in world.platforms]
-        for position, (tenant, platform) in enumerate(accounts):
-            skew = world.skew_s[position] if position < len(world.skew_s) else 0.0
-            made = simulator_class(platform)(
-                clock=SkewedClock(skew),
-                rng=random.Random(f"{world.seed}/{platform}/{tenant}"),
-                transport=self.network,
-                records=world.records,
-                seed=world.seed,
-            )
-            suffix = "" if tenant == DEFAULT_TENANT else f".{tenant}"
-            made.base_url = f"http://{platform}{suffix}.test"
-            self.network.add(made.base_url, made.app)
-            built.append(made)
-        return built
-
-    def _tenants(self) -> list[str]:
-        return [DEFAULT_TENANT, *(f"tenant{n}" for n in range(2, self.world.tenants + 1))]
-
     def _load(self, given: Any) -> Program:
         if isinstance(given, Path):
             given = load_program(given)
@@ -178,34 +154,7 @@ class _Run:
         self._origin: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         process = self.process
         await process.open()
-        connections = process.app.connections
-        made = []
-        for position, simulator in enumerate(self.simulators):
-            tenant = self._tenants()[position // len(self.world.platforms)]
-            connection = await process.run(
-                connections.add(
-                    platform=simulator.platform,
-                    business_id=tenant,
-                    secrets=simulator.credentials,
-                    base_url=simulator.base_url,
-                    webhook_secret=simulator.webhook_secret,
-                )
-            )
-            made.append((tenant, simulator, connection.id))
-        await process.run(process.app.refresh(schedules=False))
-        routes = {one.at.connection_id: one for one in process.app.sync.plans.spokes()}
-        for position, (tenant, simulator, connection_id) in enumerate(made):
-            route = routes[connection_id]
-            self.sides.append(
-                Side(
-                    position,
-                    tenant,
-                    simulator,
-                    route.at.connection_id,
-                    route.at.resource,
-                    dict(route.at.fields),
-                )
-            )
+        self.sides = await connect_accounts(process, self.accounts)
 
     # What happens meanwhile.
 
