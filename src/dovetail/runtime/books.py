@@ -17,7 +17,7 @@ from dovetail.runtime.failure import FAILED, FailedRuns
 from dovetail.runtime.log import EventLog
 from dovetail.runtime.patience import Patience, is_refusal
 from dovetail.runtime.refusal import put_off
-from dovetail.runtime.store.port import Store, Tx
+from dovetail.runtime.store.port import RowStatement, Store, Tx
 from dovetail.runtime.store.schema import DONE, deliveries
 from dovetail.runtime.unit import UnitOfWork
 
@@ -121,10 +121,12 @@ class Books:
                 await self._clock.sleep(pause)
 
 
-_DONE = (
+_DONE = RowStatement(
     sa.update(deliveries)
     .where(deliveries.c.id == sa.bindparam("delivery"))
-    .values(status=DONE, finished_at=sa.bindparam("at"))
+    .values(status=sa.literal_column(str(DONE)), finished_at=sa.bindparam("at")),
+    "delivery",
+    "at",
 )
 
 
@@ -134,7 +136,7 @@ def _finish_all(tx: Tx, items: list[_Finish]) -> list[None]:
             item.unit.apply(tx)
         if item.stateful:
             end_states(tx, item.ids, item.finished_at)
-    tx.run(
+    tx.run_rows(
         _DONE,
         [{"delivery": one, "at": item.finished_at} for item in items for one in item.ids],
     )

@@ -17,7 +17,7 @@ import structlog
 from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.errors import UsageError
-from dovetail.runtime.store.port import Store, Tx
+from dovetail.runtime.store.port import RowStatement, Store, Tx
 from dovetail.runtime.store.schema import COMMIT, STEP, UNDO, run_states, steps
 
 log = structlog.get_logger("dovetail.journal")
@@ -233,12 +233,25 @@ class Journal:
         )
 
 
-_INSERT_ENTRY = sa.insert(steps)
+_INSERT_ENTRY = RowStatement(
+    sa.insert(steps),
+    "delivery_id",
+    "kind",
+    "name",
+    "key",
+    "repeat",
+    "position",
+    "input_hash",
+    "result",
+    "started_at",
+    "recorded_at",
+    "undo",
+)
 
 
 def insert_entries(tx: Tx, rows: list[dict[str, Any]]) -> list[None]:
     """Insert the rows of entries; a batched operation of the store."""
-    tx.run(_INSERT_ENTRY, rows)
+    tx.run_rows(_INSERT_ENTRY, rows)
     return [None] * len(rows)
 
 

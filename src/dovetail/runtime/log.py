@@ -22,7 +22,7 @@ from dovetail.model.event import Event
 from dovetail.runtime.bus.port import Bus
 from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.handler import Subscriptions
-from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.port import RowStatement, Tx
 from dovetail.runtime.store.schema import OPEN, SCHEDULED, deliveries, events
 from dovetail.runtime.wait import wake_waiting
 
@@ -65,7 +65,7 @@ class EventLog:
         """Append in order, within *tx*; return the ids of the events, known ones included."""
         now = self.clock.now()
         ids = [draft.id or self._ids.new() for draft in drafts]
-        known = _known_ids(tx, [draft.id for draft in drafts if draft.id is not None])
+        known = tx.known(events.c.id, [draft.id for draft in drafts if draft.id is not None])
         fresh: list[tuple[EventDraft, str]] = []
         for draft, event_id in zip(drafts, ids, strict=True):
             if event_id not in known:
@@ -78,7 +78,7 @@ class EventLog:
             (_event(draft, event_id, seq + offset, now), draft.due_at)
             for offset, (draft, event_id) in enumerate(fresh)
         ]
-        tx.run(_INSERT_EVENT, [event_row(event) for event, _ in appended])
+        tx.run_rows(_INSERT_EVENT, [event_row(event) for event, _ in appended])
         tx.after_commit(lambda: self._count(appended))
         arrived = [event for event, due_at in appended if due_at is None or due_at <= now]
         if wake_waiting(tx, arrived, to_micros(now)):
@@ -140,7 +140,7 @@ class EventLog:
                         id=first + offset, handler=handler, event=event, due_at=due, fresh=True
                     )
                 )
-        tx.run(_INSERT_DELIVERY, rows)
+        tx.run_rows(_INSERT_DELIVERY, rows)
         last = first + len(wanted) - 1
         tx.after_commit(lambda: self._bus.offer(first, last, ready))
         if len(ready) < len(rows):
@@ -201,15 +201,27 @@ def event_of(row: sa.Row[Any]) -> Event:
     )
 
 
-_INSERT_EVENT = sa.insert(events)
-_INSERT_DELIVERY = sa.insert(deliveries)
-
-
-def _known_ids(tx: Tx, wanted: Sequence[str]) -> set[str]:
-    known: set[str] = set()
-    for start in range(0, len(wanted), 500):
-        chunk = wanted[start : start + 500]
-        known.update(
-            row.id for row in tx.rows(sa.select(events.c.id).where(events.c.id.in_(chunk)))
-        )
-    return known
+_INSERT_EVENT = RowStatement(
+    sa.insert(events),
+    "seq",
+    "id",
+    "type",
+    "key",
+    "business_id",
+    "source",
+    "payload",
+    "occurred_at",
+    "raw",
+    "raw_type",
+    "caused_by",
+)
+_INSERT_DELIVERY = RowStatement(
+    sa.insert(deliveries),
+    "id",
+    "event_seq",
+    "handler",
+    "business_id",
+    "status",
+    "attempt",
+    "due_at",
+)

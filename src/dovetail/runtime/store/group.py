@@ -211,17 +211,22 @@ class CommitGroup:
 
 
 def _run_together(tx: Tx, works: list[Work]) -> list[Any]:
-    values: list[Any] = []
+    values: list[Any] = [None] * len(works)
     index = 0
     while index < len(works):
         work = works[index]
         if not work.is_item:
-            values.append(work.call(tx))
+            values[index] = work.call(tx)
             index += 1
             continue
-        end = index
-        while end < len(works) and works[end].is_item and works[end].call is work.call:
-            end += 1
-        values.extend(work.call(tx, [one.item for one in works[index:end]]))
-        index = end
+        # Between two works that stand alone, the items of each operation go together: what ends
+        # and what is recorded alternate, and a list of one costs as much as a list of fifty.
+        lists: dict[Callable[..., Any], list[int]] = {}
+        while index < len(works) and works[index].is_item:
+            lists.setdefault(works[index].call, []).append(index)
+            index += 1
+        for call, places in lists.items():
+            found = call(tx, [works[place].item for place in places])
+            for place, value in zip(places, found, strict=True):
+                values[place] = value
     return values

@@ -11,13 +11,29 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Executable, Row, Table
+from sqlalchemy import Column, ColumnElement, Connection, Executable, Row, Table, select
 from sqlalchemy.dialects.sqlite import Insert
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 - the item type of a batched operation
 
 Params = dict[str, Any] | Sequence[dict[str, Any]] | None
+
+
+class RowStatement:
+    """
+    A statement that is run for many rows, again and again; an adapter compiles it once.
+
+    Args:
+        statement: An INSERT, or an UPDATE or DELETE with bind parameters only.
+        names: The parameters, which every row has; whole numbers, texts and bytes.
+    """
+
+    __slots__ = ("names", "statement")
+
+    def __init__(self, statement: Executable, *names: str) -> None:
+        self.statement = statement
+        self.names = names
 
 
 class Tx(ABC):
@@ -37,6 +53,19 @@ class Tx(ABC):
         if isinstance(params, list) and not params:
             return 0
         return self._connection.execute(statement, params).rowcount
+
+    def run_rows(self, statement: RowStatement, rows: Sequence[dict[str, Any]]) -> None:
+        """Execute the statement once for each row; the cheapest way for a statement of a module."""
+        if rows:
+            self._connection.execute(statement.statement, rows)
+
+    def known(self, column: Column[str], values: Sequence[str]) -> set[str]:
+        """Return which of the values the column holds already."""
+        found: set[str] = set()
+        for start in range(0, len(values), 500):
+            chosen = select(column).where(column.in_(values[start : start + 500]))
+            found.update(row[0] for row in self.rows(chosen))
+        return found
 
     def rows(self, statement: Executable, params: Params = None) -> Sequence[Row[Any]]:
         """Execute and return every row."""

@@ -16,12 +16,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.pool import StaticPool
 
+from dovetail.core import json
 from dovetail.core.ports import Ports, StoreExecutor
 from dovetail.errors import EnvironmentInUseError, StoreError
 from dovetail.runtime.store.group import CommitGroup
-from dovetail.runtime.store.port import I, Store, T, Tx
+from dovetail.runtime.store.port import I, RowStatement, Store, T, Tx
 from dovetail.runtime.store.schema import sequences
 from dovetail.runtime.store.sqlite_decimal import DecimalKey, decimal_key
+from dovetail.runtime.store.sqlite_refusal import store_error
+from dovetail.runtime.store.sqlite_rows import run_rows, run_sql
 from dovetail.runtime.store.wal import WriteAheadLog, vacuum_step
 
 R = TypeVar("R")
@@ -47,7 +50,23 @@ class SqliteTx(Tx):
 
     def __init__(self, connection: sa.Connection) -> None:
         super().__init__(connection)
+        self._raw: Any = connection.connection.dbapi_connection
         self._sequences: dict[str, int] = {}
+
+    def run_rows(self, statement: RowStatement, rows: Sequence[dict[str, Any]]) -> None:
+        """Execute on sqlite3 itself."""
+        if rows:
+            run_rows(self._raw, statement, rows)
+
+    def known(self, column: sa.Column[str], values: Sequence[str]) -> set[str]:
+        """Ask for all at once, with a statement that is the same for any number of them."""
+        if not values:
+            return set()
+        sql = (
+            f"SELECT {column.name} FROM {column.table.name} "  # noqa: S608 - names of our schema
+            f"WHERE {column.name} IN (SELECT value FROM json_each(?))"
+        )
+        return {row[0] for row in run_sql(self._raw, sql, (json.encode_text(values),))}
 
     def insert(self, table: sa.Table) -> dialect.Insert:
         """Return SQLite's INSERT."""
@@ -57,18 +76,15 @@ class SqliteTx(Tx):
         """Reserve numbers; written back once per transaction."""
         first = self._sequences.get(name)
         if first is None:
-            found = self.scalar(_NEXT, {"wanted": name})
-            first = int(found) if found is not None else 1
+            found = run_sql(self._raw, _NEXT, (name,)).fetchone()
+            first = int(found[0]) if found is not None else 1
         self._sequences[name] = first + count
         return first
 
     def flush(self) -> None:
         """Write back what `allocate` reserved; called before the commit."""
-        if self._sequences:
-            self.run(
-                _SAVE_SEQUENCE,
-                [{"name": name, "next": number} for name, number in self._sequences.items()],
-            )
+        for sequence in self._sequences.items():
+            run_sql(self._raw, _SAVE_SEQUENCE, sequence)
 
     def json_field(self, field: str, kind: str, *, checked: bool = False) -> sa.ColumnElement[Any]:
         """Return ``json_extract`` written out, so that an expression index can serve it."""
@@ -109,13 +125,10 @@ class SqliteTx(Tx):
         self._connection.exec_driver_sql(sql)
 
 
-_NEXT = sa.select(sequences.c.next).where(sequences.c.name == sa.bindparam("wanted"))
+_NEXT = f"SELECT next FROM {sequences.name} WHERE name = ?"  # noqa: S608 - a name of our schema
 _SAVE_SEQUENCE = (
-    dialect.insert(sequences)
-    .values(name=sa.bindparam("name"), next=sa.bindparam("next"))
-    .on_conflict_do_update(
-        index_elements=["name"], set_={"next": dialect.insert(sequences).excluded.next}
-    )
+    f"INSERT INTO {sequences.name} (name, next) VALUES (?, ?) "  # noqa: S608 - as above
+    "ON CONFLICT (name) DO UPDATE SET next = excluded.next"
 )
 
 
@@ -222,7 +235,7 @@ class SqliteStore(Store):
                     reader.exec_driver_sql("BEGIN")  # every statement of the query sees one state
                     return query(SqliteTx(reader))
                 except sa.exc.OperationalError as error:
-                    raise _store_error(error, self.path) from error
+                    raise store_error(error, self.path) from error
                 finally:
                     _roll_back(reader)  # a read that wrote by mistake leaves nothing behind
 
@@ -283,7 +296,7 @@ class SqliteStore(Store):
                 writer.exec_driver_sql("COMMIT")
             except sa.exc.OperationalError as error:
                 _roll_back(writer)
-                raise _store_error(error, self.path) from error
+                raise store_error(error, self.path) from error
             except BaseException:
                 _roll_back(writer)
                 raise
@@ -331,14 +344,14 @@ class SqliteStore(Store):
         try:
             # IMMEDIATE takes the write lock at once: a read that turns into a write after another
             # process committed would get SQLITE_BUSY without the busy timeout being used.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
             tx = SqliteTx(connection)
+            run_sql(tx._raw, "BEGIN IMMEDIATE")
             value = body(tx)
             tx.flush()
-            connection.exec_driver_sql("COMMIT")
+            run_sql(tx._raw, "COMMIT")
         except sa.exc.OperationalError as error:
             _roll_back(connection)
-            raise _store_error(error, self.path) from error
+            raise store_error(error, self.path) from error
         except BaseException:
             _roll_back(connection)
             raise
@@ -359,37 +372,3 @@ def _closer(connection: sa.Connection) -> Callable[[], None]:
         connection.engine.dispose()
 
     return close
-
-
-_REFUSALS = {
-    sqlite3.SQLITE_BUSY: (
-        "locked",
-        "Another process holds it: let that finish. The work is tried again by itself.",
-    ),
-    sqlite3.SQLITE_FULL: (
-        "full",
-        "The disk is full: free some space. The work is tried again by itself.",
-    ),
-    sqlite3.SQLITE_READONLY: (
-        "read-only",
-        "The file or its folder is read-only: make it writable.",
-    ),
-    sqlite3.SQLITE_IOERR: (
-        "unreadable",
-        "The disk fails: look at the system's own messages, and keep a backup of the file.",
-    ),
-}
-_REFUSALS[sqlite3.SQLITE_LOCKED] = _REFUSALS[sqlite3.SQLITE_BUSY]
-
-
-def _store_error(error: sa.exc.OperationalError, path: str) -> StoreError:
-    reason = str(error.orig)
-    # The low byte is the kind; the rest says more precisely which (SQLite, "Result Codes").
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-    refusal, advice = _REFUSALS.get(code, (None, "Run `dovetail doctor` to look at the database."))
-    return StoreError(
-        f"The database {path} refused: {reason}. {advice}",
-        path=path,
-        reason=reason,
-        refusal=refusal,
-    )
