@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not outcome.ok:
             failed.append(outcome.world.seed)
             again = partial(simulate, program=chosen.program)
-            _say(describe(outcome if chosen.unshrunk else shrink(outcome, again)))
+            told = outcome if chosen.unshrunk else shrink(outcome, again)
+            _say(describe(told, _options(chosen)))
             if chosen.first:
                 break
     seconds = SystemClock().monotonic() - started
@@ -56,8 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def describe(outcome: Outcome) -> str:
-    """Return what a person needs to understand and to replay a failure."""
+def describe(outcome: Outcome, options: str = "") -> str:
+    """
+    Return what a person needs to understand and to replay a failure.
+
+    Args:
+        outcome: The failure.
+        options: What the world was drawn with besides its seed, as the command takes it.
+    """
     seed = outcome.world.seed
     return "\n".join(
         [
@@ -71,10 +78,17 @@ def describe(outcome: Outcome) -> str:
             "The smallest world that was found to break it:",
             str(outcome.world),
             "",
-            f"Replay: python -m dovetail.testing.simulation --base {seed} --seeds 1",
+            f"Replay: python -m dovetail.testing.simulation --base {seed} --seeds 1{options}",
             "",
         ]
     )
+
+
+def _options(chosen: argparse.Namespace) -> str:
+    told = f" {chosen.program}" if chosen.program is not None else ""
+    if chosen.records is not None:
+        told += f" --records {chosen.records}"
+    return told if chosen.duration is None else f"{told} --duration {chosen.duration:g}"
 
 
 def _say(text: str) -> None:
