@@ -75,24 +75,27 @@ MISTAKES = (
     ),
     Mistake(
         "run a handler and forget to mark it done",
-        "runtime/run.py",
+        "runtime/books.py",
         '[{"delivery": one, "at": item.finished_at} for',
         '[{"delivery": -one, "at": item.finished_at} for',
     ),
     Mistake(
         "commit a handler's effects apart from its mark",
-        "runtime/run.py",
-        "            await self._store.write_each(_finish_all, item)",
+        "runtime/books.py",
+        "        try:\n            await self._store.write_each(_finish_all, item)\n"
+        "        except StoreError as error:",
+        "        try:\n"
+        "            await self._store.write_each(_finish_all, _Finish(item.ids, item.finished_at,"
+        " None))\n"
         "            if item.unit is not None:\n"
         "                await self._store.write(item.unit.apply)\n"
-        "            await self._store.write_each(_finish_all, _Finish(item.ids, item.finished_at,"
-        " None))",
+        "        except StoreError as error:",
     ),
     Mistake(
-        "lose what a handler sends",
-        "runtime/run.py",
+        "lose what a handler sends when runs share a commit",
+        "runtime/books.py",
         "        if item.unit is not None:\n            item.unit.apply(tx)",
-        "        if item.unit is not None and len(items) < 2:\n            item.unit.apply(tx)",
+        "        if item.unit is not None and item is items[0]:\n            item.unit.apply(tx)",
     ),
     Mistake(
         "commit the cursor before its page",
@@ -109,9 +112,9 @@ MISTAKES = (
     ),
     Mistake(
         "drop what is open at a restart",
-        "runtime/dispatcher.py",
-        "            self._bus.offer(position + 1, last, found)",
-        "            self._bus.offer(position + 1, last, [])",
+        "runtime/sweep.py",
+        "            self._bus.leave(flows, position, up_to)",
+        "            self._bus.leave([], position, up_to)",
     ),
     Mistake(
         "coalesce the pushes of all records",
@@ -163,10 +166,9 @@ MISTAKES = (
     ),
     Mistake(
         "keep no journal of steps",
-        "runtime/context.py",
-        "            self._journal = {(row.name, row.repeat): (row.input_hash, row.result)"
-        " for row in rows}",
-        "            self._journal = {}",
+        "runtime/journal.py",
+        "        for row in rows:\n            place = Place",
+        "        for row in []:\n            place = Place",
     ),
     Mistake(
         "take a surprise in the read-back for agreement",
@@ -176,7 +178,7 @@ MISTAKES = (
     ),
     Mistake(
         "share no budget between calls",
-        "app/connections.py",
+        "app/budget_store.py",
         "            state, result = change(json.decode(found) if found is not None else None)",
         "            state, result = change(None)",
     ),
@@ -188,9 +190,21 @@ MISTAKES = (
     ),
     Mistake(
         "forget the overlap of a cursor",
-        "connectors/hubspot/change.py",
-        "    return int(resource.consistency_lag_s * 1000)",
-        "    return -1000",
+        "connectors/salesforce/change.py",
+        "timedelta(seconds=resource.consistency_lag_s)",
+        "timedelta(seconds=-1)",
+    ),
+    Mistake(
+        "never ask again for webhooks",
+        "app/app.py",
+        "                if self._asks_for_webhooks:\n",
+        "                if False:\n",
+    ),
+    Mistake(
+        "forget a create that may have been made",
+        "sync/push.py",
+        "            if not error.may_be_applied:\n",
+        "            if True:\n",
     ),
 )
 
