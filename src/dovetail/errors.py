@@ -285,7 +285,7 @@ class WaitTimeoutError(ExecutionError):
 
 
 class StepFailedError(ExecutionError):
-    """A step failed in an earlier pass; `facts["error"]` describes the error, whose class is gone."""
+    """A step failed in an earlier pass; `facts["error"]` describes it, the class is gone."""
 
     code = "step-failed"
 

@@ -82,7 +82,7 @@ def tenants_stay_apart(evidence: Evidence) -> Found:
                 (link.external_id,),
             )
     for conflict in evidence.conflicts:
-        if owners.get(conflict.entity_id, conflict.business_id) != conflict.business_id:
+        if owners.get(conflict.entity_id or "", conflict.business_id) != conflict.business_id:
             yield f"conflict {conflict.id} is told to {conflict.business_id}", ()
 
 

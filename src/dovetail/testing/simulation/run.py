@@ -11,6 +11,7 @@ from typing import Any
 from dovetail.app.load import Program, load_program, program_of
 from dovetail.core.clock import LoopClock
 from dovetail.errors import DovetailError
+from dovetail.model.event import EventType
 from dovetail.runtime.store.schema import DEAD
 from dovetail.service.context import send
 from dovetail.service.declaration import Service
@@ -254,22 +255,21 @@ class _Run:
         process = self.process
         if not process.is_alive:
             return
+        numbers: list[str] = []
+        placed: list[tuple[EventType[Any], dict[str, Any]]]
         if edit.kind == "audit":
-            asked = SimulatedAudit.asked
             side = self.sides[edit.side % len(self.world.platforms)]
             people = [record.id for record in side.records()]
-            told = [{"platform": side.name, "people": people[:_AUDITED]}]
-            numbers: list[str] = []
+            placed = [(SimulatedAudit.asked, {"platform": side.name, "people": people[:_AUDITED]})]
         else:
-            asked = SimulatedOrder.placed
             numbers = [f"N{edit.seed}.{n}" for n in range(5 if edit.seed % 4 == 0 else 1)]
-            told = [{"number": number} for number in numbers]
+            placed = [(SimulatedOrder.placed, {"number": number}) for number in numbers]
         self.shop.asked.update(numbers)
 
         async def place() -> None:
             async with process.app.session():
-                for one in told:
-                    await send(asked, **one)
+                for event_type, told in placed:
+                    await send(event_type, told)
 
         try:
             await process.run(place())
