@@ -57,6 +57,7 @@ async def run(
     once. Connections that are made meanwhile are taken over.
     """
     from dovetail.app.app import App
+    from dovetail.app.memory import settle_memory
     from dovetail.core.log import configure_logging
 
     settings = settings_for(
@@ -73,6 +74,7 @@ async def run(
             await asyncio.gather(starting, return_exceptions=True)
             return OK
         await starting
+        settle_memory()
         try:
             await _announce(screen, world)
             watching = asyncio.create_task(_watch(screen, world, settings.log_level))
