@@ -19,6 +19,7 @@ from benchmarks.row import ROUNDS, Row
 from dovetail import Event, on, send
 from dovetail.app.app import App
 from dovetail.app.load import program_of
+from dovetail.app.memory import settle_memory
 from dovetail.core.log import configure_logging
 from dovetail.core.settings import Settings
 from dovetail.testing.app import make_module
@@ -37,6 +38,7 @@ async def handle(event: Event) -> None:
 
 def measure(folder: Path, items: int) -> list[Row]:
     configure_logging("warning")
+    settle_memory()  # as `dovetail run` does
     found = alternate(
         {
             "ours": lambda n: asyncio.run(sent(folder / f"ours{n}.db", items)),

@@ -20,6 +20,7 @@ from benchmarks.row import Row
 from dovetail import Event, on, step
 from dovetail.app.app import App
 from dovetail.app.load import program_of
+from dovetail.app.memory import settle_memory
 from dovetail.core.log import configure_logging
 from dovetail.core.settings import Settings
 from dovetail.runtime.log import EventDraft
@@ -41,6 +42,7 @@ async def handle(event: Event) -> None:
 
 def measure(folder: Path, items: int) -> list[Row]:
     configure_logging("warning")
+    settle_memory()  # as `dovetail run` does; it serves the bare loop as well
     items = max(items // 2, 100)
     contestants = {
         "ours": lambda n: asyncio.run(durable(folder / f"ours{n}.db", items)),

@@ -23,6 +23,7 @@ from benchmarks.row import ROUNDS, Row
 from dovetail import Event, on
 from dovetail.app.app import App
 from dovetail.app.load import program_of
+from dovetail.app.memory import settle_memory
 from dovetail.core.settings import Settings
 from dovetail.runtime.log import EventDraft
 from dovetail.testing.app import make_module
@@ -152,6 +153,7 @@ async def leave_open(path: Path, count: int) -> None:
 async def recover(path: Path, until: str) -> None:
     app = App(program_of(make_module(handle)), settings=Settings(database=path))
     await app.start(serve=False, schedules=False)
+    settle_memory()  # as `dovetail run` does
     if until == "first":
         while not handled:  # noqa: ASYNC110 - the handler must cost nothing but its line
             await asyncio.sleep(0.005)

@@ -82,6 +82,7 @@ async def serve_for_ever(told: Connection, database: Path) -> None:
     from starlette.routing import Route
 
     from dovetail.app.app import App
+    from dovetail.app.memory import settle_memory
     from dovetail.app.server import HttpServer
     from dovetail.core.log import configure_logging
     from dovetail.core.ports import Ports
@@ -112,5 +113,6 @@ async def serve_for_ever(told: Connection, database: Path) -> None:
     route = Route("/hooks/{platform}/{connection}", nothing, methods=["POST"])
     empty = HttpServer(Starlette(routes=[route]), "127.0.0.1", 0)
     await empty.start()
+    settle_memory()  # as `dovetail run` does
     told.send((app.port, empty.port, f"/hooks/hubspot/{connection.id}"))
     await asyncio.Event().wait()
