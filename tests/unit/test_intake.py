@@ -1,5 +1,6 @@
 """Webhook intake: verified, deduplicated, committed, then answered; fail closed."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -129,6 +130,18 @@ async def test_the_same_webhook_again_is_one_event():
             assert answer.status == 200
 
         assert len(await door.stored()) == 1
+
+
+async def test_webhooks_that_share_a_commit_are_told_apart():
+    async with open_door() as door:
+        other = EVENT | {"eventId": 2, "objectId": 124}
+
+        answers = await asyncio.gather(
+            door.post(body_of(EVENT)), door.post(body_of(other, EVENT)), door.post(body_of(other))
+        )
+
+        assert [json.loads(answer.body)["accepted"] for answer in answers] == [1, 2, 1]
+        assert sorted(event.payload["record_id"] for event in await door.stored()) == ["123", "124"]
 
 
 @pytest.mark.parametrize("spoil", ["missing", "wrong", "other-body", "other-path", "old", "future"])

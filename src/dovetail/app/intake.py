@@ -105,7 +105,7 @@ class Intake:
             # Shielded by the store: a write that times out here may still commit, and the repeated
             # webhook is then dropped by its id.
             async with asyncio.timeout(_COMMIT_WITHIN_S):
-                await self._store.write(lambda tx: self._log.append(tx, drafts))
+                await self._store.write_each(self._log.append_each, drafts)
         return JSONResponse({"accepted": len(drafts)})
 
     async def _open(self, platform: str, connection_id: str) -> OpenConnection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -85,6 +86,11 @@ class EventLog:
             tx.after_commit(self.on_scheduled)
         self._deliver(tx, appended, now)
         return ids
+
+    def append_each(self, tx: Tx, lists: list[Sequence[EventDraft]]) -> list[list[str]]:
+        """Append the lists of several callers as one; a batched operation of the store."""
+        ids = iter(self.append(tx, [draft for drafts in lists for draft in drafts]))
+        return [list(islice(ids, len(drafts))) for drafts in lists]
 
     def redeliver(self, tx: Tx, stored: Sequence[Event], handlers: Sequence[str]) -> int:
         """Make new deliveries of events that are already in the log; return how many."""

@@ -85,12 +85,9 @@ class Wait:
         )
 
 
-_ANY = sa.text("SELECT 1 FROM waits LIMIT 1")
-
-
 def wake_waiting(tx: Tx, arrived: Sequence[Event], now: int) -> bool:
     """Wake the runs that wait for these events, within their transaction; say if there were any."""
-    if tx.first(_ANY) is None:
+    if not tx.has_rows(waits):
         return False
     awaited = {
         row.event_type

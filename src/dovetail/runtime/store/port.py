@@ -11,7 +11,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Executable, Row, Table, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Executable,
+    Row,
+    Table,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.sqlite import Insert
 
 T = TypeVar("T")
@@ -66,6 +75,10 @@ class Tx(ABC):
             chosen = select(column).where(column.in_(values[start : start + 500]))
             found.update(row[0] for row in self.rows(chosen))
         return found
+
+    def has_rows(self, table: Table) -> bool:
+        """Return whether the table has any row at all."""
+        return self.first(select(literal_column("1")).select_from(table).limit(1)) is not None
 
     def rows(self, statement: Executable, params: Params = None) -> Sequence[Row[Any]]:
         """Execute and return every row."""
