@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,7 @@ ONCE_FAILED = {
         ),
     ),
 }
+ROOT = Path(__file__).resolve().parents[2]
 FRESH_S = 25.0
 PEOPLE, LENGTH_S = 20, 1_800.0
 
@@ -77,6 +79,15 @@ def test_fresh_worlds_keep_every_promise(capsys):
             f"--base {base} --seeds {seed - base}{options}\n"
         )
     assert seed > base
+
+
+def test_a_program_of_ones_own_is_simulated():
+    world = World.random(3, records=5, duration_s=600.0)
+
+    outcome = simulate(world, ROOT / "examples" / "crm_sync.py")
+
+    assert outcome.ok, describe(outcome, " examples/crm_sync.py")
+    assert outcome.calls > 0
 
 
 @pytest.mark.real_time

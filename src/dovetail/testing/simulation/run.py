@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -86,11 +87,11 @@ class _Run:
         self._background: list[asyncio.Task[Any]] = []
 
     async def live(self) -> Outcome:
-        world = self.world
         self.clock.now()
         for simulator in self.simulators:
             simulator.clock.now()
         await self._begin()
+        world = self.world
         if world.keyless:
             forget_addresses(self.sides, world.keyless, world.seed)
         drivers = [
@@ -156,6 +157,13 @@ class _Run:
         process = self.process
         await process.open()
         self.sides = await connect_accounts(process, self.accounts)
+        route = process.app.sync.plans.spokes()[0]
+        self.world = replace(
+            self.world,
+            policy=route.plan.policy.value,
+            deletes=route.plan.deletes.value,
+            poll_interval_s=route.entity.poll_interval_s,
+        )
 
     # What happens meanwhile.
 
