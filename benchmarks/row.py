@@ -25,6 +25,8 @@ class Row:
     """Goal for the ratio of ours to theirs."""
     at_most: float | None = None
     """Goal for ours itself, in its unit."""
+    ratio_at_most: float | None = field(default=None, kw_only=True)
+    """Goal for the ratio where less is better."""
     note: str = field(default="", kw_only=True)
 
     @property
@@ -35,15 +37,20 @@ class Row:
     def goal(self) -> str | None:
         if self.at_least is not None:
             return f"ratio >= {self.at_least:g}"
+        if self.ratio_at_most is not None:
+            return f"ratio <= {self.ratio_at_most:g}"
         return None if self.at_most is None else f"<= {self.at_most:g} {self.unit}"
 
     @property
     def holds(self) -> bool | None:
         if self.at_most is not None:
             return self.ours <= self.at_most
-        if self.at_least is None or self.ratio is None:
+        ratio = self.ratio
+        if ratio is None or (self.at_least is None and self.ratio_at_most is None):
             return None
-        return self.ratio >= self.at_least
+        return (self.at_least is None or ratio >= self.at_least) and (
+            self.ratio_at_most is None or ratio <= self.ratio_at_most
+        )
 
     def to_record(self) -> dict[str, object]:
         names = ("name", "ours", "unit", "beside", "theirs", "ratio", "goal", "holds", "note")

@@ -4,6 +4,8 @@ import ast
 import subprocess
 import sys
 
+import pytest
+
 import dovetail
 
 # Everything else goes through the Transport port.
@@ -12,6 +14,9 @@ HTTP_MODULES = {
     "src/dovetail/simulator_sdk/outgoing.py": "simulators share no code with connectors",
 }
 HEAVY = ("sqlalchemy", "aiohttp", "pydantic", "alembic", "starlette", "typer", "rich", "msgspec")
+
+# What an app needs when it runs, and a declaration does not.
+NEVER_TO_DECLARE = ("dovetail.app", "dovetail.connectors.", "dovetail.simulators.", "dovetail.sync")
 
 # What reads the outside world; product code asks core.ports for it (decision 0008).
 OUTSIDE = {
@@ -75,6 +80,32 @@ def test_importing_the_package_loads_nothing_heavy():
     )
 
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_the_command_line_shows_itself_without_what_it_works_with(arguments):
+    heavy = [name for name in HEAVY if name not in ("typer", "rich", "msgspec")]
+    code = f"import dovetail.cli.main as main; main.run({arguments})"
+
+    loaded = _loaded_by(code)
+
+    assert not loaded & {*heavy, "pyreqwest", "uvicorn", "granian", "opentelemetry"}
+    assert not [name for name in loaded if name.startswith(NEVER_TO_DECLARE)]
+
+
+def test_declaring_loads_no_platform_no_server_and_no_client():
+    loaded = _loaded_by("from dovetail import Service, db, every, on, send, step")
+
+    assert not loaded & {"alembic", "aiohttp", "pyreqwest", "starlette", "uvicorn", "typer"}
+    assert not [name for name in loaded if name.startswith(NEVER_TO_DECLARE)]
+
+
+def _loaded_by(code):
+    script = f"{code}\nimport sys\nprint('loaded', *sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stderr.rpartition("loaded ")[2].split())
 
 
 def _roots(tree, path):

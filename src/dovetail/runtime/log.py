@@ -87,7 +87,7 @@ class EventLog:
         self._deliver(tx, appended, now)
         return ids
 
-    def append_each(self, tx: Tx, lists: list[Sequence[EventDraft]]) -> list[list[str]]:
+    def append_each(self, tx: Tx, lists: list[list[EventDraft]]) -> list[list[str]]:
         """Append the lists of several callers as one; a batched operation of the store."""
         ids = iter(self.append(tx, [draft for drafts in lists for draft in drafts]))
         return [list(islice(ids, len(drafts))) for drafts in lists]
