@@ -4,6 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
@@ -17,7 +18,6 @@ from dovetail.runtime.history import count_by_status
 from dovetail.runtime.log import EventDraft, EventLog
 from dovetail.runtime.retry import Retry
 from dovetail.runtime.store.sqlite import SqliteStore
-from dovetail.runtime.suspect import MOST_DEATHS
 from dovetail.testing.app import seeded_ports
 
 
@@ -214,7 +214,10 @@ async def test_timers_that_fall_due_together_do_not_hold_up_a_newcomer():
     assert done["globex", "one"] - sent_at < 0.1
 
 
-async def test_an_event_that_kills_the_process_is_parked_and_takes_no_innocent_along(tmp_path):
+@pytest.mark.parametrize("deaths", [3, 6])
+async def test_an_event_that_kills_the_process_is_parked_and_takes_no_innocent_along(
+    deaths, tmp_path
+):
     died, done = [], []
     made = None
 
@@ -228,11 +231,11 @@ async def test_an_event_that_kills_the_process_is_parked_and_takes_no_innocent_a
             await asyncio.sleep(30)
         done.append(event.key)
 
-    made = World(tmp_path / "app.db", [spec(handle)])
+    made = World(tmp_path / "app.db", [spec(handle, retry=Retry(deaths=deaths))])
     await made.start()
     made.runtime.start()
     await made.send("slow", "poison", *(f"k{n}" for n in range(20)))
-    for _ in range(MOST_DEATHS + 5):
+    for _ in range(deaths + 5):
         made.dying = None
         await asyncio.sleep(300)
         if made.dying is None:
@@ -247,7 +250,7 @@ async def test_an_event_that_kills_the_process_is_parked_and_takes_no_innocent_a
 
     assert [letter.event.key for letter in letters] == ["poison"]
     assert letters[0].error["code"] == RetriesExhaustedError.code
-    assert len(died) == MOST_DEATHS + 1, "the first death was not noted, each other was"
+    assert len(died) == deaths + 1, "the first death was not noted, each other was"
     assert counts == {"done": 21, "dead": 1}
 
 
@@ -258,7 +261,7 @@ async def test_what_was_open_at_a_stop_in_order_is_no_suspect(tmp_path):
         await asyncio.sleep(60)
 
     path = tmp_path / "app.db"
-    for _ in range(MOST_DEATHS + 3):
+    for _ in range(Retry().deaths + 3):
         async with world(spec(handle), path=path) as made:
             if not noted:
                 await made.send("a")

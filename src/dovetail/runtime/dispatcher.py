@@ -340,7 +340,7 @@ class Dispatcher:
         suspects = self._suspects.among(taken)
         if not suspects:
             return await self._run(queue.spec, taken)
-        parked = [(one, error) for one in suspects if (error := too_many_deaths(one)) is not None]
+        parked = too_many_deaths(suspects, queue.spec.retry.deaths)
         if parked:
             gone = {delivery.id for delivery, _ in parked}
             for delivery, error in parked:

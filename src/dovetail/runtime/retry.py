@@ -52,6 +52,8 @@ class Retry:
         schedule: The waits themselves, instead of the exponent: ``("1s", "1m", "1h")``. Up to a
             tenth is added, so that what failed together does not come back together.
         only: The error classes that are tried again, instead of those that say so themselves.
+        deaths: How often the process may die while it runs before it is parked unrun. The first
+            death is not counted; who dies for other reasons dies elsewhere the next time.
         max_elapsed: No further try when the first failure is so long ago, or would be by then.
 
     Raises:
@@ -67,6 +69,7 @@ class Retry:
     schedule: Sequence[str | timedelta] = ()
     only: tuple[type[BaseException], ...] = ()
     max_elapsed: str | timedelta | None = None
+    deaths: int = 3
 
     def __post_init__(self) -> None:
         tries = self.attempts
@@ -77,6 +80,8 @@ class Retry:
             )
         if not (self.base_s > 0 and self.max_s > 0):
             raise DeclarationError("retry: base_s and max_s are seconds, more than zero.")
+        if self.deaths < 1:
+            raise DeclarationError("retry: deaths is a number from 1 on.")
         if self.on and self.only:
             raise DeclarationError(
                 "retry: give `on` (further error classes) or `only` (these alone), not both."

@@ -5,7 +5,7 @@ Deliveries that may kill the process: counted before they run, run alone, and pa
     the next one starts       whatever was open before it is suspect: each start is noted first
     a noted one is found      it was running when a process died: such run one after the other,
                               those with the fewest deaths first, so that the next death has a name
-    MOST_DEATHS noted         it is made a dead letter instead of being run
+    enough are noted          (`Retry.deaths`) it is made a dead letter instead of being run
 
 A delivery that was made by this process, or found open by one whose predecessor stopped in order,
 is not noted: the ordinary path writes nothing more than it must.
@@ -25,8 +25,6 @@ from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.lane import Lane
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import OPEN, SCHEDULED, deliveries, lives, sequences
-
-MOST_DEATHS = 3
 
 
 class Suspects:
@@ -107,16 +105,23 @@ class Suspects:
         return self._alone
 
 
-def too_many_deaths(delivery: Delivery) -> RetriesExhaustedError | None:
-    """Return the error to park a delivery with that has killed too often, else None."""
-    if delivery.starts < MOST_DEATHS:
-        return None
-    return RetriesExhaustedError(
-        f"The process died {delivery.starts} times while {delivery.handler} ran this event. Look "
-        "at the process's memory and at what the handler calls, then replay it with "
-        f"`dovetail dead replay {delivery.id}`.",
-        handler=delivery.handler,
-    )
+def too_many_deaths(
+    suspects: Sequence[Delivery], most: int
+) -> list[tuple[Delivery, RetriesExhaustedError]]:
+    """Return those that have killed too often, with the error to park them with."""
+    return [
+        (
+            one,
+            RetriesExhaustedError(
+                f"The process died {one.starts} times while {one.handler} ran this event. Look at "
+                "the process's memory and at what the handler calls, then replay it with "
+                f"`dovetail dead replay {one.id}`.",
+                handler=one.handler,
+            ),
+        )
+        for one in suspects
+        if one.starts >= most
+    ]
 
 
 def _begin(tx: Tx, life: str, began_at: int) -> int:

@@ -35,8 +35,15 @@ _MOST = 200
 # the bounded attempts, is harmless.
 # What is not brought into agreement stays apart until somebody looks, and a platform may be away
 # for days: ten to twenty tries an hour, and only of errors that pass by themselves.
+# Nothing here is a user's code that kills its process: what dies around it says little of it, and
+# a sync that gives a record up is worse than one that is tried again.
 _RETRY = Retry(
-    attempts=2_000, base_s=1.0, max_s=300.0, on=(MalformedResponseError,), unknown_max_s=30.0
+    attempts=2_000,
+    base_s=1.0,
+    max_s=300.0,
+    on=(MalformedResponseError,),
+    unknown_max_s=30.0,
+    deaths=100,
 )
 
 
