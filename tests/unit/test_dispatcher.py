@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dovetail.app.schema import upgrade
-from dovetail.errors import PermanentError, TransientError
+from dovetail.errors import PermanentError, RateLimitedError, TransientError
 from dovetail.runtime.bus.local import LocalBus
 from dovetail.runtime.dead_letter import list_dead
 from dovetail.runtime.engine import Runtime
@@ -137,6 +137,21 @@ async def test_what_failed_together_is_tried_again_together():
         await made.wait_idle()
 
     assert batches == [["a", "b", "c"]] * 4
+
+
+async def test_a_burst_that_failed_waits_as_long_as_a_single_event():
+    ran_at = []
+
+    async def refuse(event):
+        ran_at.append(asyncio.get_running_loop().time())
+        raise RateLimitedError("later", retry_after_s=900.0)
+
+    async with runtime(handler(refuse, coalesce=True, retry=Retry(attempts=4))) as made:
+        await send(made, "a", "a")
+        await asyncio.sleep(1_700)
+
+    assert len(ran_at) == 2
+    assert ran_at[1] - ran_at[0] >= 900
 
 
 async def test_a_batch_handler_that_miscounts_loses_nothing():

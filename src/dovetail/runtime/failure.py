@@ -32,14 +32,17 @@ class FailedRuns:
         record = facts | {"traceback": trace_of(self.error)} if self.dead else facts
         latest = self.taken[-1]
         since = latest.history[-1].get("since", now) if latest.attempt > 1 else now
-        latest.history = [*latest.history, {"at": now, "since": since, **facts}][-_HISTORY:]
+        history = [*latest.history, {"at": now, "since": since, **facts}][-_HISTORY:]
+        for delivery in self.taken:
+            # All of a coalesced run, as in the store: the eldest is the one that is waited for.
+            delivery.attempt, delivery.history = latest.attempt, history
         kept = {
             "status": DEAD if self.dead else OPEN,
             "attempt": latest.attempt,
             "due_at": self.due_at,
             "finished_at": now if self.dead else None,
             "error": json.encode(record),
-            "history": json.encode(latest.history),
+            "history": json.encode(history),
             "likeness": likeness_of(facts) if self.dead else None,
         }
         return [{"delivery": delivery.id, **kept} for delivery in self.taken]
