@@ -62,7 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.publish and options.only:
         parser.error("only a whole run is published")
-    console = Console(stderr=options.json)
+    # A table that is not on a terminal is not cut to eighty columns.
+    wide = None if sys.stdout.isatty() else 200
+    console = Console(stderr=options.json, width=wide)
     report: dict[str, object] = {"machine": machine(), "rows": []}
     records: list[dict[str, object]] = []
     for name in [options.only] if options.only else names():

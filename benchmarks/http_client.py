@@ -43,6 +43,7 @@ def measure(folder: Path, items: int) -> list[Row]:
     here, there = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
     server.start()
+    there.close()  # so that a server that dies is an error, and nothing is waited for
     try:
         url = f"http://127.0.0.1:{here.recv()}/crm/v3/objects/contacts"
         each = max(items // ROUNDS, AT_ONCE)

@@ -21,6 +21,7 @@ def process(target: Callable[..., None], *arguments: Any) -> Iterator[Any]:
     context = multiprocessing.get_context("spawn")
     server = context.Process(target=target, args=(there, *arguments), daemon=True)
     server.start()
+    there.close()  # so that a server that dies is an error, and nothing is waited for
     try:
         yield here.recv()
     finally:

@@ -15,6 +15,7 @@ CONTACTS = HubSpot.resource("contacts")
 OBJECTS = "/crm/v3/objects/contacts"
 KEY = ("GET", "/crm/v3/properties/contacts/dovetail_id")
 FIELDS = ("email", "firstname")
+FIRSTNAME = ("GET", "/crm/v3/properties/contacts/firstname")
 
 
 async def test_the_first_read_is_a_scan_and_then_what_changed_during_it(hub):
@@ -193,7 +194,10 @@ async def test_more_than_a_hundred_are_read_in_several_calls(hub):
 
 async def test_contacts_are_found_by_any_of_their_addresses(hub):
     hubspot, script = hub.connect(
-        hub.batch("read", [hub.contact(1, email="a@x.com", hs_additional_emails="b@x.com;c@x.com")])
+        hub.batch(
+            "read", [hub.contact(1, email="a@x.com", hs_additional_emails="b@x.com;c@x.com")]
+        ),
+        (*FIRSTNAME, 200, {"name": "firstname", "hasUniqueValue": False}),
     )
 
     found = await hubspot.find_many(

@@ -130,13 +130,59 @@ def test_a_merge_redirects_every_record_that_went_into_it():
 
 def test_events_of_other_objects_are_left_out():
     found = parsed(
-        event("company.creation"),
-        event("object.creation", objectTypeId="0-2"),
+        event("product.creation"),
+        event("object.creation", objectTypeId="0-7"),
         event("object.creation", objectTypeId="0-1"),
         event("contact.associationChange"),
     )
 
     assert [one.kind for one in found] == ["created"]
+
+
+@pytest.mark.parametrize(
+    ("singular", "type_id", "resource"),
+    [("company", "0-2", "companies"), ("deal", "0-3", "deals"), ("ticket", "0-5", "tickets")],
+)
+def test_every_object_is_told_by_its_name_or_by_its_number(singular, type_id, resource):
+    found = parsed(
+        event(f"{singular}.propertyChange", propertyName="x"),
+        event("object.deletion", objectTypeId=type_id),
+        event(f"{singular}.merge", primaryObjectId=123, mergedObjectIds=[9], newObjectId=500),
+    )
+
+    assert {one.resource for one in found} == {resource}
+    told = [(one.record_id, one.kind) for one in found]
+    assert told == [
+        ("123", "updated"),
+        ("123", "deleted"),
+        ("123", "merged"),
+        ("9", "merged"),
+        ("500", "updated"),
+    ]
+
+
+async def test_each_object_is_subscribed_to_by_its_own_name(hub):
+    base = "/webhooks/v3/54321"
+    added = [("POST", f"{base}/subscriptions", 201, {"id": str(number)}) for number in range(6)]
+    hubspot, script = hub.connect(
+        ("PUT", f"{base}/settings", 200, {}),
+        ("GET", f"{base}/subscriptions", 200, {"results": []}),
+        *added,
+        app_id="54321",
+        developer_api_key="dev-key-1",
+    )
+
+    await hubspot.subscribe("https://x.test/in", {"deals": ("amount", "dealstage")})
+
+    told = [(body["eventType"], body.get("propertyName")) for body in script.bodies[2:]]
+    assert told == [
+        ("deal.creation", None),
+        ("deal.deletion", None),
+        ("deal.merge", None),
+        ("deal.restore", None),
+        ("deal.propertyChange", "amount"),
+        ("deal.propertyChange", "dealstage"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""HubSpot: contacts of its CRM, read, written and watched."""
+"""HubSpot: contacts, companies, deals and tickets of its CRM, read, written and watched."""
 
 from dovetail.connectors.hubspot.connector import HubSpot
 

@@ -1,31 +1,22 @@
-"""Reading every contact: a scan by id, then changes by search."""
+"""Reading every record of an object: a scan by id, then changes by search."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import Cursor, Page
 from dovetail.connector_sdk.spec import Resource
-from dovetail.connectors.hubspot.contact import (
-    MERGED,
-    MODIFIED,
-    chunks,
-    merged_ids,
-    millis,
-    moment,
-    record_of,
-)
-from dovetail.connectors.hubspot.fetch import Item, batch_read
-from dovetail.core import json
+from dovetail.connectors.hubspot.crm_object import object_of
+from dovetail.connectors.hubspot.fetch import Item, read_whole
+from dovetail.connectors.hubspot.value import merged_ids, millis, modified_at, record_of
+from dovetail.connectors.hubspot.version import remember, versions
 
 _LIST_LIMIT = 100
 _SEARCH_LIMIT = 200
 _FIELDS_LENGTH = 2000  # a search body may have 3,000 characters, an address about 8,000
-_SEEN_LIMIT = 5000
 # How far our clock may be behind or ahead of HubSpot's before a quiet account is re-read for it.
 _CLOCK_MARGIN_MS = 5 * 60 * 1000
 
@@ -52,7 +43,7 @@ async def read_page(
 async def _scan(api: Api, resource: Resource, fields: Sequence[str], cursor: Cursor) -> Page:
     query: dict[str, str | list[str]] = {
         "limit": str(_LIST_LIMIT),
-        "properties": _told(fields),
+        "properties": _told(resource, fields),
         "archived": "false",
     }
     if cursor["after"]:
@@ -60,19 +51,19 @@ async def _scan(api: Api, resource: Resource, fields: Sequence[str], cursor: Cur
     reply = await api.request(
         "GET",
         resource.path,
-        operation="list contacts",
+        operation=f"list {resource.name}",
         query=query,
         repeatable=True,
         expects=("results",),
     )
     items = await _complete(api, resource, fields, reply.json["results"])
     since = cursor["started"] - _lag(resource)
-    seen = _remember(cursor["seen"], _versions(items, fields), since)
+    seen = remember(cursor["seen"], versions(resource, items, _told(resource, fields)), since)
     after = _next(reply.json)
     if after is None:
         changed = {"phase": "delta", "since": since, "after": None, "seen": seen}
-        return _page(items, fields, {**cursor, **changed}, more=True)
-    return _page(items, fields, {**cursor, "after": after, "seen": seen}, more=True)
+        return _page(resource, items, fields, {**cursor, **changed}, more=True)
+    return _page(resource, items, fields, {**cursor, "after": after, "seen": seen}, more=True)
 
 
 async def _changes(api: Api, resource: Resource, fields: Sequence[str], cursor: Cursor) -> Page:
@@ -83,17 +74,17 @@ async def _changes(api: Api, resource: Resource, fields: Sequence[str], cursor: 
     reply = await api.request(
         "POST",
         f"{resource.path}/search",
-        operation="search changed contacts",
-        json=_search(fields, since, after),
+        operation=f"search changed {resource.name}",
+        json=_search(resource, fields, since, after),
         repeatable=True,
         expects=("results",),
     )
     found: list[Item] = reply.json["results"]
     known = cursor["seen"]
-    versions = _versions(found, fields)
-    fresh = [item for item in found if known.get(str(item["id"])) != versions[str(item["id"])]]
+    current = versions(resource, found, _told(resource, fields))
+    fresh = [item for item in found if known.get(str(item["id"])) != current[str(item["id"])]]
     items = await _complete(api, resource, fields, fresh)
-    last = max((_modified(item) for item in found), default=since)
+    last = max((millis(modified_at(resource, item)) for item in found), default=since)
     moved = {**cursor, "watermark": max(cursor["watermark"], last), "after": None}
     if found and _next(reply.json) is not None:
         if after is not None or last == since:
@@ -103,18 +94,18 @@ async def _changes(api: Api, resource: Resource, fields: Sequence[str], cursor: 
     elif after is not None:
         moved["since"] = since + 1
     else:
-        return _end_round(resource, fields, items, versions, moved)
+        return _end_round(resource, fields, items, current, moved)
     # What a later page, or the next round, may show again: this very time, and the overlap.
     overlap = cursor["started"] - _CLOCK_MARGIN_MS - _lag(resource)
-    seen = _remember(known, versions, min(last, overlap))
-    return _page(items, fields, {**moved, "seen": seen}, more=True)
+    seen = remember(known, current, min(last, overlap))
+    return _page(resource, items, fields, {**moved, "seen": seen}, more=True)
 
 
 def _end_round(
     resource: Resource,
     fields: Sequence[str],
     items: list[Item],
-    versions: dict[str, str],
+    current: dict[str, str],
     cursor: Cursor,
 ) -> Page:
     # What was written up to one lag before the round began was visible to all of it. In a quiet
@@ -122,23 +113,26 @@ def _end_round(
     started = cursor.pop("started")
     quiet = started - _CLOCK_MARGIN_MS
     since = min(started, max(cursor["watermark"], quiet)) - _lag(resource)
-    seen = _remember(cursor["seen"], versions, since)
-    return _page(items, fields, {**cursor, "since": since, "seen": seen}, more=False)
+    seen = remember(cursor["seen"], current, since)
+    return _page(resource, items, fields, {**cursor, "since": since, "seen": seen}, more=False)
 
 
-def _search(fields: Sequence[str], since: int, after: str | None) -> dict[str, Any]:
-    filters = [{"propertyName": MODIFIED, "operator": "GTE", "value": str(since)}]
-    sort = MODIFIED
+def _search(
+    resource: Resource, fields: Sequence[str], since: int, after: str | None
+) -> dict[str, Any]:
+    modified = resource.modified_field
+    filters = [{"propertyName": modified, "operator": "GTE", "value": str(since)}]
+    sort = modified
     if after is not None:
         sort = "hs_object_id"
         filters = [
-            {"propertyName": MODIFIED, "operator": "EQ", "value": str(since)},
+            {"propertyName": modified, "operator": "EQ", "value": str(since)},
             {"propertyName": sort, "operator": "GT", "value": after},
         ]
     return {
         "filterGroups": [{"filters": filters}],
         "sorts": [{"propertyName": sort, "direction": "ASCENDING"}],
-        "properties": _told(fields),
+        "properties": _told(resource, fields),
         "limit": _SEARCH_LIMIT,
     }
 
@@ -148,47 +142,31 @@ async def _complete(
 ) -> list[Item]:
     if not _is_wide(fields):
         return items
-    found: dict[str, Item] = {}
-    for chunk in chunks([str(item["id"]) for item in items]):
-        read, _ = await batch_read(api, resource, chunk, [*fields, *MERGED])
-        found |= {str(item["id"]): item for item in read}
+    found = await read_whole(api, resource, [str(item["id"]) for item in items], fields)
     return [found[id] for item in items if (id := str(item["id"])) in found]
 
 
-def _page(items: list[Item], fields: Sequence[str], cursor: Cursor, *, more: bool) -> Page:
-    records = [record_of(item, fields) for item in items]
-    merged = [record_of(item, (), asked_id=old) for item in items for old in merged_ids(item)]
+def _page(
+    resource: Resource, items: list[Item], fields: Sequence[str], cursor: Cursor, *, more: bool
+) -> Page:
+    records = [record_of(resource, item, fields) for item in items]
+    merged = [
+        record_of(resource, item, (), asked_id=old)
+        for item in items
+        for old in merged_ids(resource, item)
+    ]
     return Page(records=records + merged, cursor=cursor, more=more)
 
 
-def _remember(seen: dict[str, str], versions: dict[str, str], since: int) -> dict[str, str]:
-    both = seen | versions
-    dated = sorted((int(str(version).split()[0]), id) for id, version in both.items())
-    return {id: both[id] for at, id in dated[-_SEEN_LIMIT:] if at >= since}
-
-
-def _versions(items: Iterable[Item], fields: Sequence[str]) -> dict[str, str]:
-    # With the content, because an edit in the very millisecond of a reading keeps the time.
-    found: dict[str, str] = {}
-    for item in items:
-        properties = item.get("properties") or {}
-        told = json.canonical([properties.get(name) for name in _told(fields)])
-        content = hashlib.blake2b(told, digest_size=6).hexdigest()
-        found[str(item["id"])] = f"{_modified(item)} {content}"
-    return found
-
-
-def _told(fields: Sequence[str]) -> list[str]:
-    return [MODIFIED] if _is_wide(fields) else list(dict.fromkeys([*fields, MODIFIED, *MERGED]))
+def _told(resource: Resource, fields: Sequence[str]) -> list[str]:
+    modified = resource.modified_field
+    if _is_wide(fields):
+        return [modified]
+    return list(dict.fromkeys([*fields, modified, *object_of(resource).merged]))
 
 
 def _is_wide(fields: Sequence[str]) -> bool:
     return sum(len(name) + 3 for name in fields) > _FIELDS_LENGTH
-
-
-def _modified(item: Item) -> int:
-    properties = item.get("properties") or {}
-    return millis(moment(properties.get(MODIFIED) or item.get("updatedAt")))
 
 
 def _next(reply: Item) -> str | None:

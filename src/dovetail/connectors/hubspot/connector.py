@@ -12,32 +12,32 @@ from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, Wri
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail
 from dovetail.connector_sdk.spec import Capability, ErrorRule, Guarantee, RateLimit, Resource
 from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
-from dovetail.connectors.hubspot import change, explanation, fetch, webhook
-from dovetail.connectors.hubspot.contact import CONTACTS, KEY_PROPERTY
+from dovetail.connectors.hubspot import change, explanation, fetch, find, webhook
+from dovetail.connectors.hubspot.crm_object import OBJECTS, object_of
 from dovetail.connectors.hubspot.grant import GRANTS
-from dovetail.connectors.hubspot.write import ContactWriter
+from dovetail.connectors.hubspot.property import Properties
+from dovetail.connectors.hubspot.write import RecordWriter
 from dovetail.errors import (
     PermissionDeniedError,
     RateLimitedError,
-    RecordConflictError,
-    RecordNotFoundError,
+    UnsupportedCapabilityError,
 )
-
-_PROPERTIES = "/crm/v3/properties/contacts"
 
 
 class HubSpot(Connector):
     """
-    Contacts of HubSpot's CRM.
+    Contacts, companies, deals and tickets of HubSpot's CRM.
 
-    Creates carry a unique property, `dovetail_id`, which `prepare` adds to the account. Where the
-    credentials may not add properties, the uniqueness of e-mail addresses takes its place.
+    Creates carry a unique property, `dovetail_id`, which `prepare` adds to each object of the
+    account. Where the credentials may not add properties, the uniqueness of e-mail addresses takes
+    its place, and other objects are looked up by their values. A company's domain is not unique
+    at HubSpot: it is found by search, which shows a new company after about half a minute.
     """
 
     platform = "hubspot"
     title = "HubSpot"
     base_url = "https://api.hubapi.com"
-    docs_url = "https://developers.hubspot.com/docs/api/crm/contacts"
+    docs_url = "https://developers.hubspot.com/docs/api/crm/understanding-the-crm"
     auth = BearerToken()
     grants = GRANTS
     limits = (
@@ -45,7 +45,7 @@ class HubSpot(Connector):
         RateLimit("search", 5, per_s=1, path="*/search"),
         RateLimit("daily", 250_000, per_s=86_400, setting="daily_limit"),
     )
-    resources = (CONTACTS,)
+    resources = tuple(one.resource for one in OBJECTS.values())
     error_rules = (
         ErrorRule(PermissionDeniedError, code="MISSING_SCOPES"),
         # The account moves between data centres; Retry-After says for how long.
@@ -54,7 +54,7 @@ class HubSpot(Connector):
 
     def __init__(self, api: Api) -> None:
         super().__init__(api)
-        self._has_key: bool | None = None
+        self._properties = Properties(api)
 
     @classmethod
     def explain(cls, response: ApiResponse) -> ErrorDetail:
@@ -83,61 +83,18 @@ class HubSpot(Connector):
         return str(reply.json["portalId"])
 
     async def known_fields(self, resource: Resource) -> frozenset[str] | None:
-        """Return the names of the account's contact properties."""
-        del resource
-        reply = await self.api.request(
-            "GET",
-            _PROPERTIES,
-            operation="list contact properties",
-            repeatable=True,
-            expects=("results",),
-        )
-        return frozenset(item["name"] for item in reply.json["results"])
+        """Return the names of the object's properties, the account's own ones too."""
+        return await self._properties.names(resource)
 
     async def prepare(self, resource: Resource) -> None:
         """Make sure of our unique property, or find that the account does not allow it."""
-        del resource
-        try:
-            reply = await self.api.request(
-                "GET",
-                f"{_PROPERTIES}/{KEY_PROPERTY}",
-                operation="look for the key property",
-                repeatable=True,
-                expects=("name",),
-            )
-            self._has_key = bool(reply.json.get("hasUniqueValue"))
-        except RecordNotFoundError:
-            self._has_key = await self._add_key()
-        except PermissionDeniedError:
-            self._has_key = False
+        await self._properties.prepare(resource)
 
     def guarantees(self, resource: Resource) -> Mapping[str, Guarantee]:
         """Return how writes stay single; without our property, creates are looked up."""
         found = dict(super().guarantees(resource))
-        return found | ({"create": Guarantee.LOOK_UP} if self._has_key is False else {})
-
-    async def _add_key(self) -> bool:
-        try:
-            await self.api.request(
-                "POST",
-                _PROPERTIES,
-                operation="add the key property",
-                json={
-                    "name": KEY_PROPERTY,
-                    "label": "Dovetail id",
-                    "description": "Keeps a contact from being created twice. Do not edit.",
-                    "type": "string",
-                    "fieldType": "text",
-                    "groupName": "contactinformation",
-                    "hasUniqueValue": True,
-                },
-                repeatable=True,
-            )
-        except RecordConflictError:
-            return True  # someone else added it a moment ago
-        except PermissionDeniedError:
-            return False
-        return True
+        lacks_key = self._properties.has_key(resource) is False
+        return found | ({"create": Guarantee.LOOK_UP} if lacks_key else {})
 
     def cursor_at(self, resource: Resource, since: datetime) -> Cursor:
         """Return the cursor that reads every change made at or after *since*."""
@@ -146,49 +103,65 @@ class HubSpot(Connector):
     async def read_page(
         self, resource: Resource, fields: Sequence[str], cursor: Cursor | None
     ) -> Page:
-        """Return the next contacts of the first scan, then the next that changed."""
+        """Return the next records of the first scan, then the next that changed."""
         self.require(resource, Capability.READ_CHANGES)
         return await change.read_page(self.api, resource, fields, cursor)
 
     async def read_many(
         self, resource: Resource, ids: Sequence[str], fields: Sequence[str]
     ) -> list[RemoteRecord | None]:
-        """Return contacts by id; one that was merged names the contact that it became."""
+        """Return records by id; one that was merged names the record that it became."""
         self.require(resource, Capability.READ_MANY)
         return await fetch.read_many(self.api, resource, ids, fields)
 
     async def find_many(
         self, resource: Resource, field: str, values: Sequence[str], fields: Sequence[str]
     ) -> dict[str, list[RemoteRecord]]:
-        """Return contacts by e-mail address, secondary ones too."""
+        """
+        Return records by a unique property, or companies by domain.
+
+        Contacts are found by secondary e-mail addresses too.
+        """
         self.require(resource, Capability.FIND)
-        return await fetch.find_many(self.api, resource, field, values, fields)
+        if field == object_of(resource).domain_field:
+            return await find.find_by_domain(self.api, resource, field, values, fields)
+        if not await self._properties.is_unique(resource, field):
+            raise UnsupportedCapabilityError(
+                f"HubSpot finds {resource.name} by a property whose values are unique, and "
+                f"{field!r} is none. Choose another, or read the changes.",
+                platform=self.platform,
+                resource=resource.name,
+            )
+        return await find.find_unique(self.api, resource, field, values, fields)
 
     async def write(
         self, resource: Resource, writes: Sequence[Write], fields: Sequence[str]
     ) -> list[WriteResult]:
-        """Create, update and archive contacts, one batch call for each kind."""
+        """Create, update and archive records, one batch call for each kind."""
         return await (await self._writer(resource)).write(writes, fields)
 
     async def look_up(
         self, resource: Resource, creates: Sequence[Write], since: datetime, fields: Sequence[str]
     ) -> list[RemoteRecord | None]:
-        """Return the contacts that lost creates made, by our key or else by e-mail."""
-        return await (await self._writer(resource)).look_up(creates, since, fields)
+        """Return the records that lost creates made: by our key, else by what identifies them."""
+        has_key = await self._has_key(resource)
+        return await find.look_up(self.api, resource, creates, since, fields, has_key=has_key)
 
-    async def _writer(self, resource: Resource) -> ContactWriter:
-        if self._has_key is None:
-            await self.prepare(resource)
-        return ContactWriter(self.api, resource, bool(self._has_key))
+    async def _writer(self, resource: Resource) -> RecordWriter:
+        return RecordWriter(self.api, resource, await self._has_key(resource))
+
+    async def _has_key(self, resource: Resource) -> bool:
+        known = self._properties.has_key(resource)
+        return await self._properties.prepare(resource) if known is None else known
 
     def verify(self, request: WebhookRequest, secrets: Sequence[str], now: datetime) -> None:
         """Accept what HubSpot signed (version 3)."""
         webhook.verify(request, secrets, now)
 
     def parse(self, request: WebhookRequest) -> list[WebhookEvent]:
-        """Return the changes of contacts that the body tells."""
+        """Return the changes that the body tells of."""
         return webhook.parse(request)
 
     async def subscribe(self, target_url: str, fields: dict[str, Sequence[str]]) -> bool:
         """Subscribe with a public app's developer key; False without one."""
-        return await webhook.subscribe(self.api, target_url, fields.get(CONTACTS.name, ()))
+        return await webhook.subscribe(self.api, target_url, fields)

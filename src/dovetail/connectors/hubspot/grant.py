@@ -10,10 +10,13 @@ GRANTS = (
         tokens_url="https://api.hubapi.com/oauth/v1/token",
         scopes=(
             "oauth",
-            "crm.objects.contacts.read",
-            "crm.objects.contacts.write",
-            "crm.schemas.contacts.read",
-            "crm.schemas.contacts.write",
+            *(
+                f"crm.{what}.{name}.{right}"
+                for name in ("contacts", "companies", "deals")
+                for what in ("objects", "schemas")
+                for right in ("read", "write")
+            ),
+            "tickets",
         ),
         pkce=False,  # HubSpot documents no code challenge
     ),

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal
@@ -20,7 +20,8 @@ from dovetail.connector_sdk.webhook import (
     check_signature,
     header,
 )
-from dovetail.connectors.hubspot.contact import moment
+from dovetail.connectors.hubspot.crm_object import OBJECTS, CrmObject
+from dovetail.connectors.hubspot.value import moment
 from dovetail.core import json
 from dovetail.errors import WebhookRejectedError
 
@@ -34,7 +35,9 @@ _KINDS: dict[str, Literal["created", "updated", "deleted"]] = {
     "deletion": "deleted",
     "privacyDeletion": "deleted",
 }
-_CONTACT_TYPE = "0-1"
+_BY_NAME = {one.singular: one for one in OBJECTS.values()}
+_BY_TYPE = {one.type_id: one for one in OBJECTS.values()}
+_WHOLE = ("creation", "deletion", "merge", "restore")
 
 
 def verify(request: WebhookRequest, secrets: Sequence[str], now: datetime) -> None:
@@ -58,7 +61,7 @@ def _hmac(secret: str, data: bytes) -> bytes:
 
 
 def parse(request: WebhookRequest) -> list[WebhookEvent]:
-    """Return the events of a body that concern contacts."""
+    """Return the events of a body that concern objects we know."""
     try:
         items = json.decode(request.body)
         if not isinstance(items, list):
@@ -72,10 +75,12 @@ def parse(request: WebhookRequest) -> list[WebhookEvent]:
 
 def _events(item: dict[str, Any]) -> Iterator[WebhookEvent]:
     subject, _, what = item["subscriptionType"].partition(".")
-    is_contact = subject == "contact" or (
-        subject == "object" and item.get("objectTypeId") == _CONTACT_TYPE
+    crm_object = (
+        _BY_TYPE.get(str(item.get("objectTypeId")))
+        if subject == "object"
+        else _BY_NAME.get(subject)
     )
-    if not is_contact:
+    if crm_object is None:
         return
     object_id, occurred = str(item["objectId"]), int(item["occurredAt"])
     # eventId alone is not unique; with these it is the same for every repetition of one fact.
@@ -87,7 +92,10 @@ def _events(item: dict[str, Any]) -> Iterator[WebhookEvent]:
         item.get("propertyName") or "",
     )
     event = partial(
-        WebhookEvent, resource="contacts", occurred_at=moment(str(occurred)), detail=item
+        WebhookEvent,
+        resource=crm_object.resource.name,
+        occurred_at=moment(str(occurred)),
+        detail=item,
     )
     id = ":".join(str(part) for part in parts)
     if what == "merge":
@@ -101,36 +109,40 @@ def _events(item: dict[str, Any]) -> Iterator[WebhookEvent]:
         yield event(id=id, record_id=object_id, kind=_KINDS[what])
 
 
-async def subscribe(api: Api, target_url: str, fields: Sequence[str]) -> bool:
+async def subscribe(api: Api, target_url: str, fields: Mapping[str, Sequence[str]]) -> bool:
     """Point the app's webhooks here and add the subscriptions that it lacks."""
     app_id, key = api.credentials.get("app_id"), api.credentials.get("developer_api_key")
     if not app_id or not key:
         return False
-    base, query = f"/webhooks/v3/{app_id}", {"hapikey": key}
-    await api.request(
-        "PUT",
-        f"{base}/settings",
-        operation="set the webhook address",
-        query=query,
-        json={"targetUrl": target_url, "throttling": {"maxConcurrentRequests": 10}},
+    # Whoever tries again begins with the list, and finds what was added.
+    call = partial(
+        api.request,
+        query={"hapikey": key},
         repeatable=True,
         authenticated=False,
     )
-    reply = await api.request(
+    base = f"/webhooks/v3/{app_id}"
+    await call(
+        "PUT",
+        f"{base}/settings",
+        operation="set the webhook address",
+        json={"targetUrl": target_url, "throttling": {"maxConcurrentRequests": 10}},
+    )
+    reply = await call(
         "GET",
         f"{base}/subscriptions",
         operation="list webhook subscriptions",
-        query=query,
-        repeatable=True,
-        authenticated=False,
         expects=("results",),
     )
     found = {
         (one["eventType"], one.get("propertyName") or ""): one for one in reply.json["results"]
     }
-    whole = ("creation", "deletion", "merge", "restore", "privacyDeletion")
-    wanted = [(f"contact.{what}", "") for what in whole]
-    wanted += [("contact.propertyChange", name) for name in fields]
+    wanted = [
+        one
+        for name, names in fields.items()
+        if name in OBJECTS
+        for one in _subscriptions(OBJECTS[name], names)
+    ]
     for event_type, name in wanted:
         known = found.get((event_type, name))
         if known is None:
@@ -140,14 +152,18 @@ async def subscribe(api: Api, target_url: str, fields: Sequence[str]) -> bool:
             body, method, path = {"active": True}, "PATCH", f"/{known['id']}"
         else:
             continue
-        await api.request(
+        await call(
             method,
             f"{base}/subscriptions{path}",
-            operation="subscribe to contacts",
-            query=query,
+            operation=f"subscribe to {event_type}",
             json=body,
-            # Whoever tries again begins with the list, and finds what was added.
-            repeatable=True,
-            authenticated=False,
         )
     return True
+
+
+def _subscriptions(crm_object: CrmObject, names: Sequence[str]) -> list[tuple[str, str]]:
+    whole = (*_WHOLE, "privacyDeletion") if crm_object.erasable else _WHOLE
+    kind = crm_object.singular
+    return [(f"{kind}.{what}", "") for what in whole] + [
+        (f"{kind}.propertyChange", name) for name in names
+    ]

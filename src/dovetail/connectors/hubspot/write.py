@@ -1,18 +1,18 @@
-"""Writing contacts in batches: one outcome per record, and a bad one never fails its neighbours."""
+"""Writing records in batches: one outcome per record, and a bad one never fails its neighbours."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from dovetail.connector_sdk.http import Api
-from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
+from dovetail.connector_sdk.record import Write, WriteResult
 from dovetail.connector_sdk.spec import Resource
-from dovetail.connectors.hubspot.contact import KEY_PROPERTY, MERGED, properties_of, record_of
+from dovetail.connectors.hubspot.crm_object import KEY_PROPERTY
 from dovetail.connectors.hubspot.explanation import row_error
-from dovetail.connectors.hubspot.fetch import Item, batch_read, find_many
+from dovetail.connectors.hubspot.fetch import Item, read_whole
+from dovetail.connectors.hubspot.value import properties_of, record_of
 from dovetail.errors import (
     ConnectorError,
     OutcomeUnknownError,
@@ -22,16 +22,11 @@ from dovetail.errors import (
 
 Call = Literal["upsert", "create", "update", "archive"]
 Outcome = Item | ConnectorError
-_OPERATIONS = {
-    "upsert": "create contacts",
-    "create": "create contacts",
-    "update": "update contacts",
-    "archive": "delete contacts",
-}
+_VERBS = {"upsert": "create", "create": "create", "update": "update", "archive": "delete"}
 
 
 @dataclass(frozen=True, slots=True)
-class ContactWriter:
+class RecordWriter:
     """Writes through one connection; `has_key` tells whether our unique property is there."""
 
     api: Api
@@ -47,24 +42,6 @@ class ContactWriter:
         for call, group in groups.items():
             outcomes |= await self._apply(call, group, alone=len(groups) == 1)
         return await self._results(writes, outcomes, fields)
-
-    async def look_up(
-        self, creates: Sequence[Write], since: datetime, fields: Sequence[str]
-    ) -> list[RemoteRecord | None]:
-        """Return, per create whose answer was lost, the record that it made."""
-        if self.has_key:
-            keys = [write.key for write in creates]
-            found = await find_many(self.api, self.resource, KEY_PROPERTY, keys, fields)
-            return [found[key][0] if key in found else None for key in keys]
-        emails = [str(write.fields.get("email") or "") for write in creates]
-        by_email = await find_many(self.api, self.resource, "email", emails, fields)
-        # An older record with that address is someone else's; our clock may be a little ahead.
-        earliest = since - timedelta(seconds=self.resource.consistency_lag_s)
-        records = [by_email[email][0] if email in by_email else None for email in emails]
-        return [
-            record if record and (record.created_at or since) >= earliest else None
-            for record in records
-        ]
 
     def _call_of(self, write: Write) -> Call:
         if write.action == "create":
@@ -88,11 +65,12 @@ class ContactWriter:
             return {write.key: error for write in writes}
 
     async def _send(self, call: Call, writes: Sequence[Write]) -> dict[str, Outcome]:
+        operation = f"{_VERBS[call]} {self.resource.name}"
         reply = await self.api.request(
             "POST",
             f"{self.resource.path}/batch/{call}",
-            operation=_OPERATIONS[call],
-            json={"inputs": [_input(call, write) for write in writes]},
+            operation=operation,
+            json={"inputs": [_input(self.resource, call, write) for write in writes]},
             # A create without our key is the only call that would do more the second time.
             repeatable=call != "create",
             expects=() if call == "archive" else ("results",),
@@ -100,21 +78,23 @@ class ContactWriter:
         if call == "archive":
             return {write.key: {"id": write.id or ""} for write in writes}
         outcomes: dict[str, Outcome] = {}
-        names = {name: write.key for write in writes for name in _names(write)}
+        names = {name: write.key for write in writes for name in _names(self.resource, write)}
         for error in reply.json.get("errors") or []:
             context = error.get("context") or {}
             told = [*(context.get("objectWriteTraceId") or []), *(context.get("ids") or [])]
             for key in {names[name] for name in told if name in names}:
-                outcomes[key] = row_error(error, _OPERATIONS[call])
+                outcomes[key] = row_error(error, operation)
         for item in reply.json["results"]:
-            outcomes |= {names[name]: item for name in _answers(item) if name in names}
+            outcomes |= {
+                names[name]: item for name in _answers(self.resource, item) if name in names
+            }
         for write in writes:
             if write.key not in outcomes:
                 outcomes[write.key] = OutcomeUnknownError(
                     f"HubSpot did not say what became of one record when it had to "
-                    f"{_OPERATIONS[call]}. Look before writing again.",
+                    f"{operation}. Look before writing again.",
                     platform="hubspot",
-                    operation=_OPERATIONS[call],
+                    operation=operation,
                 )
         return outcomes
 
@@ -129,47 +109,58 @@ class ContactWriter:
             and not set(fields) <= set(item.get("properties") or {})
         ]
         whole = await self._read_back(partial, fields)
-        return [_result(write, outcomes[write.key], whole, fields) for write in writes]
+        return [
+            _result(self.resource, write, outcomes[write.key], whole, fields) for write in writes
+        ]
 
     async def _read_back(self, ids: list[str], fields: Sequence[str]) -> dict[str, Item]:
         if not ids:
             return {}
         try:
-            items, _ = await batch_read(self.api, self.resource, ids, [*fields, *MERGED])
+            return await read_whole(self.api, self.resource, ids, fields)
         except ConnectorError:
             # The writes are done and must be reported as done; the reply's own properties serve.
             return {}
-        return {str(item["id"]): item for item in items}
 
 
-def _input(call: Call, write: Write) -> dict[str, Any]:
+def _input(resource: Resource, call: Call, write: Write) -> dict[str, Any]:
     if call == "archive":
         return {"id": write.id}
     # The trace id makes HubSpot answer 207 with one error per row instead of failing the call.
-    told = {"properties": properties_of(write.fields), "objectWriteTraceId": write.key}
+    told = {"properties": properties_of(resource, write.fields), "objectWriteTraceId": write.key}
     if call == "upsert":
         return {"idProperty": KEY_PROPERTY, "id": write.key, **told}
     return told if call == "create" else {"id": write.id, **told}
 
 
-def _names(write: Write) -> list[str]:
-    """Return what HubSpot may call a row: our trace id, the record's id, or its e-mail."""
+def _names(resource: Resource, write: Write) -> list[str]:
+    """Return what HubSpot may call a row: our trace id, the record's id, or its unique key."""
     if write.id is not None:
         return [write.id, write.key]
-    email = str(write.fields.get("email") or "").strip().lower()
-    return [email, write.key] if email else [write.key]
+    text = _unique(resource, write.fields)
+    return [text, write.key] if text else [write.key]
 
 
-def _answers(item: Item) -> list[str]:
+def _answers(resource: Resource, item: Item) -> list[str]:
     properties = item.get("properties") or {}
     told = (item.get("objectWriteTraceId"), properties.get(KEY_PROPERTY), item["id"])
     # The surest name alone: a record's e-mail may be that of another row's.
     sure = [str(name) for name in told if name]
-    return sure if len(sure) > 1 else [*sure, str(properties.get("email") or "").lower()]
+    return sure if len(sure) > 1 else [*sure, _unique(resource, properties)]
+
+
+def _unique(resource: Resource, values: Mapping[str, Any]) -> str:
+    """Return the natural key where the platform keeps it unique, as it spells it."""
+    name = resource.key_field if resource.key_is_unique else None
+    return str(values.get(name) or "").strip().lower() if name else ""
 
 
 def _result(
-    write: Write, outcome: Outcome, whole: dict[str, Item], fields: Sequence[str]
+    resource: Resource,
+    write: Write,
+    outcome: Outcome,
+    whole: dict[str, Item],
+    fields: Sequence[str],
 ) -> WriteResult:
     if isinstance(outcome, ConnectorError):
         return WriteResult(key=write.key, id=write.id, error=outcome)
@@ -177,5 +168,5 @@ def _result(
     if write.action == "delete":
         return WriteResult(key=write.key, id=id)
     created = write.action == "create" and bool(outcome.get("new", True))
-    record = record_of(whole.get(id, outcome), fields)
+    record = record_of(resource, whole.get(id, outcome), fields)
     return WriteResult(key=write.key, id=id, created=created, record=record)
