@@ -45,8 +45,8 @@ demo: $(STAMP)  ## Sync two sandbox CRMs over real HTTP, with faults and a crash
 simulate: $(STAMP)  ## Search seeded worlds for a broken promise (SEEDS=1000 BASE=N)
 	@$(BIN)/python -m dovetail.testing.simulation --seeds $(or $(SEEDS),100) $(if $(BASE),--base $(BASE))
 
-bench: $(STAMP)  ## Measure against what the machine can do (ONLY=name for one)
-	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+bench: $(STAMP)  ## Measure beside peers and limits (ONLY=name for one, PUBLISH=1 into the docs)
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(PUBLISH),--publish)
 
 torture: $(STAMP)  ## Kill a running sync 200 times and look for what was lost (KILLS=, SEED=)
 	$(BIN)/python -m torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 import sys
@@ -288,7 +289,57 @@ def _command_section(name: str, command: Any, heading: str) -> Iterator[str]:
     yield ""
 
 
+# --- figures ---
+
+
+def figures_page() -> str:
+    """Return the table of the last measurement that was published."""
+    report = json.loads((DOCS.parent / "benchmarks" / "figures.json").read_text(encoding="utf-8"))
+    machine = report["machine"]
+    lines = [
+        "# Figures",
+        "",
+        NOTE.format(source="`benchmarks/figures.json`, which `make bench PUBLISH=1` writes"),
+        "Each figure is a median of five rounds, unless its note says otherwise, measured in turn",
+        "with the peer or the limit beside it, so that both had the same machine. Rates are better",
+        "when higher, times when lower. A goal that is missed says so. Measure your own machine",
+        "with `make bench`.",
+        "",
+        "Whoever waits for the disk more often gains more from a quick one: where a commit took",
+        "0.4 ms, a tenth of what it took here, DBOS did 71 events/s and Dovetail 86 times as many.",
+        "",
+        f"Measured on {machine['system']} with {machine['processors']} processors, Python "
+        f"{machine['python']}, SQLite {machine['sqlite']}; the load average was "
+        f"{machine['load_before']} before and {machine['load_after']} after.",
+        "",
+    ]
+    heads = ["What", "Dovetail", "Beside", "Theirs", "Ratio", "Goal", "Holds", "Note"]
+    lines += _table(heads, [_figure_row(row) for row in report["rows"]])
+    return "\n".join(lines)
+
+
+def _figure_row(row: dict[str, Any]) -> list[str]:
+    unit = row["unit"]
+    return [
+        row["name"],
+        f"{_number(row['ours'])} {unit}",
+        row["beside"],
+        f"{_number(row['theirs'])} {unit}" if row["theirs"] is not None else "",
+        _number(row["ratio"]),
+        row["goal"] or "",
+        {None: "", True: "yes", False: "**no**"}[row["holds"]],
+        row["note"],
+    ]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "reference/figures.md": figures_page,
     "reference/cli.md": cli_page,
     "errors.md": errors_page,
     "connectors.md": connectors_page,
