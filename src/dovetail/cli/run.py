@@ -57,7 +57,6 @@ async def run(
     once. Connections that are made meanwhile are taken over.
     """
     from dovetail.app.app import App
-    from dovetail.app.memory import settle_memory
     from dovetail.core.log import configure_logging
 
     settings = settings_for(
@@ -74,7 +73,6 @@ async def run(
             await asyncio.gather(starting, return_exceptions=True)
             return OK
         await starting
-        settle_memory()
         try:
             await _announce(screen, world)
             watching = asyncio.create_task(_watch(screen, world, settings.log_level))
@@ -121,8 +119,10 @@ async def _announce(screen: Screen, world: App) -> None:
 
 async def _watch(screen: Screen, world: App, log_level: str) -> None:
     """Show each first sync until it has settled; there may be more when platforms connect."""
+    from dovetail.app.memory import settle_memory
     from dovetail.cli.progress import SyncProgress
 
+    settle_memory()  # all that it needs to run is loaded
     shown: set[tuple[str, str]] = set()
     while True:
         fresh = {(r.at.connection_id, r.entity.name) for r in world.sync.plans.spokes()} - shown
