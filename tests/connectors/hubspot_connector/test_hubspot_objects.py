@@ -286,6 +286,17 @@ async def test_an_older_deal_that_says_the_same_is_not_the_lost_create(portal):
     assert found == [None]
 
 
+@pytest.mark.parametrize("name", ["contacts", "companies"])
+async def test_a_life_cycle_goes_back_when_it_is_told_to(portal, name):
+    fields = {**SAMPLES[name][0], "lifecyclestage": "customer"}
+    (record,) = await made(portal.hubspot, name, fields)
+    update = Write(action="update", key="u", id=record.id, fields={"lifecyclestage": "lead"})
+
+    (result,) = await portal.hubspot.write(HubSpot.resource(name), [update], ("lifecyclestage",))
+
+    assert result.record.fields == {"lifecyclestage": "lead"}
+
+
 async def test_one_bad_deal_leaves_its_neighbours_alone(portal):
     fields = SAMPLES["deals"][0]
     writes = [create("good", **fields), create("bad", **{**fields, "dealstage": "nowhere"})]

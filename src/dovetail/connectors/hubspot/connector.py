@@ -15,6 +15,7 @@ from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
 from dovetail.connectors.hubspot import change, explanation, fetch, find, webhook
 from dovetail.connectors.hubspot.crm_object import OBJECTS, object_of
 from dovetail.connectors.hubspot.grant import GRANTS
+from dovetail.connectors.hubspot.pipeline import Pipelines
 from dovetail.connectors.hubspot.property import Properties
 from dovetail.connectors.hubspot.write import RecordWriter
 from dovetail.errors import (
@@ -55,6 +56,7 @@ class HubSpot(Connector):
     def __init__(self, api: Api) -> None:
         super().__init__(api)
         self._properties = Properties(api)
+        self._pipelines = Pipelines(api)
 
     @classmethod
     def explain(cls, response: ApiResponse) -> ErrorDetail:
@@ -138,7 +140,8 @@ class HubSpot(Connector):
         self, resource: Resource, writes: Sequence[Write], fields: Sequence[str]
     ) -> list[WriteResult]:
         """Create, update and archive records, one batch call for each kind."""
-        return await (await self._writer(resource)).write(writes, fields)
+        writer = RecordWriter(self.api, resource, await self._has_key(resource))
+        return await writer.write(await self._pipelines.complete(resource, writes), fields)
 
     async def look_up(
         self, resource: Resource, creates: Sequence[Write], since: datetime, fields: Sequence[str]
@@ -146,9 +149,6 @@ class HubSpot(Connector):
         """Return the records that lost creates made: by our key, else by what identifies them."""
         has_key = await self._has_key(resource)
         return await find.look_up(self.api, resource, creates, since, fields, has_key=has_key)
-
-    async def _writer(self, resource: Resource) -> RecordWriter:
-        return RecordWriter(self.api, resource, await self._has_key(resource))
 
     async def _has_key(self, resource: Resource) -> bool:
         known = self._properties.has_key(resource)

@@ -12,6 +12,7 @@ from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.hubspot.crm_object import KEY_PROPERTY
 from dovetail.connectors.hubspot.explanation import row_error
 from dovetail.connectors.hubspot.fetch import Item, read_whole
+from dovetail.connectors.hubspot.lifecycle import LIFECYCLE, Outcome, move_back
 from dovetail.connectors.hubspot.value import properties_of, record_of
 from dovetail.errors import (
     ConnectorError,
@@ -21,7 +22,6 @@ from dovetail.errors import (
 )
 
 Call = Literal["upsert", "create", "update", "archive"]
-Outcome = Item | ConnectorError
 _VERBS = {"upsert": "create", "create": "create", "update": "update", "archive": "delete"}
 
 
@@ -41,6 +41,12 @@ class RecordWriter:
         outcomes: dict[str, Outcome] = {}
         for call, group in groups.items():
             outcomes |= await self._apply(call, group, alone=len(groups) == 1)
+        outcomes |= await move_back(
+            groups.get("update", ()),
+            outcomes,
+            read=lambda ids: self._read_back(ids, [LIFECYCLE]),
+            update=lambda again: self._apply("update", again, alone=False),
+        )
         return await self._results(writes, outcomes, fields)
 
     def _call_of(self, write: Write) -> Call:
