@@ -152,7 +152,7 @@ def one_record_per_person(evidence: Evidence) -> Found:
 def no_edit_is_lost(evidence: Evidence) -> Found:
     """A field that was edited on one side alone holds that edit everywhere."""
     for internal_id, field, entries in _edited(evidence):
-        last = max(entries, key=lambda entry: entry.true_s)
+        last = entries[-1]
         # A field that waits for a person keeps its values until that person has decided.
         if len({entry.side for entry in entries}) > 1 or field in evidence.frozen(internal_id):
             continue
@@ -190,7 +190,7 @@ def no_conflict_is_silent(evidence: Evidence) -> Found:
     """Of two values that people gave one field, the one that is lost is in a conflict."""
     told = {(one.entity_id, one.field) for one in evidence.conflicts if one.kind == "field"}
     for internal_id, field, entries in _edited(evidence):
-        last = max(entries, key=lambda entry: entry.true_s)
+        last = entries[-1]
         if len({entry.side for entry in entries}) < 2 or (internal_id, field) in told:
             continue
         for name, id, value in _held(evidence, internal_id, field):
