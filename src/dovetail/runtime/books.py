@@ -11,12 +11,12 @@ import structlog
 from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.errors import ConnectionPausedError, StoreError, describe
-from dovetail.runtime.cancellation import end_states
 from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.failure import FAILED, FailedRuns
 from dovetail.runtime.log import EventLog
 from dovetail.runtime.patience import Patience, is_refusal
 from dovetail.runtime.refusal import put_off
+from dovetail.runtime.run_state import end_states
 from dovetail.runtime.store.port import RowStatement, Store, Tx
 from dovetail.runtime.store.schema import DONE, deliveries
 from dovetail.runtime.unit import UnitOfWork

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from dovetail.core import json
+from dovetail.runtime.run_state import begin_phase, end_states
 from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import (
     CANCELLED,
     CANCELLING,
     COMPENSATED,
     COMPENSATING,
-    ENDED,
     OPEN,
     SCHEDULED,
     deliveries,
@@ -43,15 +43,7 @@ def request_cancel(tx: Tx, delivery_id: int, reason: str, now: int) -> str:
     phase = tx.scalar(sa.select(run_states.c.phase).where(run_states.c.delivery_id == delivery_id))
     if status not in (OPEN, SCHEDULED) or phase in (COMPENSATING, COMPENSATED):
         return "over"
-    statement = tx.insert(run_states).values(
-        delivery_id=delivery_id, phase=CANCELLING, reason=reason, updated_at=now
-    )
-    tx.run(
-        statement.on_conflict_do_update(
-            index_elements=["delivery_id"],
-            set_={"phase": CANCELLING, "reason": reason, "updated_at": now},
-        )
-    )
+    begin_phase(tx, delivery_id, CANCELLING, now, reason=reason)
     if status == OPEN:
         return "cancelling"
     forget_waits(tx, [delivery_id])
@@ -76,15 +68,6 @@ def end_cancelled(
         .values(status=CANCELLED, finished_at=now, error=json.encode(record))
     )
     end_states(tx, delivery_ids, now)
-
-
-def end_states(tx: Tx, delivery_ids: Sequence[int], now: int) -> None:
-    """Note that runs are over."""
-    tx.run(
-        sa.update(run_states)
-        .where(run_states.c.delivery_id.in_(list(delivery_ids)))
-        .values(phase=ENDED, updated_at=now)
-    )
 
 
 def asked_to_stop(tx: Tx) -> list[int]:

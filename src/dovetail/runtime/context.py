@@ -20,6 +20,7 @@ from dovetail.errors import ReplayMismatchError, RunCancelled, UsageError
 from dovetail.model.event import Event
 from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.journal import Entry, Journal, Place
+from dovetail.runtime.log import EventLog
 from dovetail.runtime.recorded_error import rebuild_error
 from dovetail.runtime.step_input import (
     call_function,
@@ -241,6 +242,38 @@ class RunIds:
         """Return the run's next id."""
         self._count += 1
         return derive_id(self._moment, *self._parts, str(self._count))
+
+
+def unit_of_run(
+    kind: Callable[..., UnitOfWork],
+    delivery: Delivery,
+    *,
+    store: Store,
+    log: EventLog,
+    clock: Clock,
+    part: str = "",
+) -> UnitOfWork:
+    """
+    Return the unit of work of a pass of a run.
+
+    Args:
+        kind: `UnitOfWork`, or one that knows what earlier passes committed.
+        delivery: The run.
+        store: Where records are read.
+        log: Where sent events go.
+        clock: Time.
+        part: Of the run, where it has ids of its own.
+    """
+    event, handler = delivery.event, delivery.handler
+    return kind(
+        store=store,
+        log=log,
+        business_id=event.business_id,
+        source=f"handler:{handler}",
+        caused_by=event.id,
+        clock=clock,
+        new_id=RunIds(event.id, f"{handler}{part}", event.occurred_at).new,
+    )
 
 
 current: ContextVar[Context | None] = ContextVar("dovetail_context", default=None)

@@ -28,7 +28,7 @@ from dovetail.errors import (
 )
 from dovetail.runtime.books import Books
 from dovetail.runtime.cancellation import asked_to_stop, end_cancelled
-from dovetail.runtime.context import RunContext, RunIds, current
+from dovetail.runtime.context import RunContext, current, unit_of_run
 from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.failure import FailedRuns
 from dovetail.runtime.gather import ListContext
@@ -106,7 +106,7 @@ class Runner:
                 return await self.end_cancelled(taken)
         except StoreError as refused:
             return (await self.fail(spec, [(taken, refused)]))[0]
-        context = self.new_context(spec, delivery, journal)
+        context = self.new_context(delivery, journal)
         context.saga = partial(self._undoing.saga, delivery, journal, context.undo)
         context.can_suspend = _can_suspend(spec)
         context.cancelling = stopping
@@ -201,7 +201,7 @@ class Runner:
         A list that fails for good is done again one by one, so that a bad event takes no other
         along.
         """
-        context = ListContext(self.new_context(spec, taken[0]).unit, self._clock, self.services)
+        context = ListContext(self.new_context(taken[0]).unit, self._clock, self.services)
         token = current.set(context)
         try:
             await cast(ListHandler, spec.call)([one.event for one in taken])
@@ -250,24 +250,13 @@ class Runner:
         delivery.blank = False  # from now on there may be something
         return Journal(delivery.id, self._store, self._clock, fresh=nothing, bounds=self._bounds)
 
-    def new_context(
-        self, spec: HandlerSpec, delivery: Delivery, journal: Journal | None = None
-    ) -> RunContext:
+    def new_context(self, delivery: Delivery, journal: Journal | None = None) -> RunContext:
         """Return the context of a pass; what earlier passes committed is not written again."""
-        event = delivery.event
         committed = [] if journal is None or not journal.entries else journal.committed()
         kind = partial(ReplayedUnit, committed) if committed else UnitOfWork
         return RunContext(
             delivery=delivery,
-            unit=kind(
-                store=self._store,
-                log=self._log,
-                business_id=event.business_id,
-                source=f"handler:{spec.name}",
-                caused_by=event.id,
-                clock=self._clock,
-                new_id=RunIds(event.id, spec.name, event.occurred_at).new,
-            ),
+            unit=unit_of_run(kind, delivery, store=self._store, log=self._log, clock=self._clock),
             store=self._store,
             clock=self._clock,
             journal=journal or self._journal(delivery),

@@ -17,11 +17,12 @@ import sqlalchemy as sa
 from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.errors import CompensationError, DovetailError, UsageError
-from dovetail.runtime.context import RunContext, RunIds, current
+from dovetail.runtime.context import RunContext, current, unit_of_run
 from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.journal import Entry, Journal, Place, insert_entries
 from dovetail.runtime.log import EventLog
 from dovetail.runtime.recorded_error import record_error
+from dovetail.runtime.run_state import begin_phase
 from dovetail.runtime.step_input import call_function, read_for
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import (
@@ -140,17 +141,15 @@ class Saga:
             raise
 
     def _context(self, place: Place) -> RunContext:
-        event, handler = self._delivery.event, self._delivery.handler
         context = RunContext(
             delivery=self._delivery,
-            unit=UnitOfWork(
+            unit=unit_of_run(
+                UnitOfWork,
+                self._delivery,
                 store=self._store,
                 log=self._log,
-                business_id=event.business_id,
-                source=f"handler:{handler}",
-                caused_by=event.id,
                 clock=self._clock,
-                new_id=RunIds(event.id, f"{handler} undo {place}", event.occurred_at).new,
+                part=f" undo {place}",
             ),
             store=self._store,
             clock=self._clock,
@@ -181,25 +180,8 @@ def begin_compensating(
 ) -> None:
     """Note that from now on the run is only undone; its tries are counted anew."""
     kept = json.encode({"error": error, "cancelled": cancelled})
-    statement = tx.insert(run_states).values(
-        delivery_id=delivery_id, phase=COMPENSATING, error=kept, updated_at=now
-    )
-    tx.run(
-        statement.on_conflict_do_update(
-            index_elements=["delivery_id"],
-            set_={"phase": COMPENSATING, "error": kept, "updated_at": now},
-        )
-    )
+    begin_phase(tx, delivery_id, COMPENSATING, now, error=kept)
     tx.run(sa.update(deliveries).where(deliveries.c.id == delivery_id).values(attempt=0))
-
-
-def set_phase(tx: Tx, delivery_id: int, phase: int, now: int) -> None:
-    """Note the phase of a run that has one."""
-    tx.run(
-        sa.update(run_states)
-        .where(run_states.c.delivery_id == delivery_id)
-        .values(phase=phase, updated_at=now)
-    )
 
 
 def undone_among(tx: Tx, delivery_ids: Sequence[int]) -> list[int]:

@@ -20,7 +20,8 @@ from dovetail.runtime.failure import FailedRuns, trace_of
 from dovetail.runtime.handler import HandlerSpec
 from dovetail.runtime.journal import Journal
 from dovetail.runtime.log import EventLog
-from dovetail.runtime.saga import Functions, GivenUpError, Saga, begin_compensating, set_phase
+from dovetail.runtime.run_state import set_phase
+from dovetail.runtime.saga import Functions, GivenUpError, Saga, begin_compensating
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import COMPENSATED
 
@@ -30,9 +31,7 @@ class Passes(Protocol):
 
     services: Any
 
-    def new_context(
-        self, spec: HandlerSpec, delivery: Delivery, journal: Journal | None = None
-    ) -> RunContext:
+    def new_context(self, delivery: Delivery, journal: Journal | None = None) -> RunContext:
         """Return the context of a pass."""
         ...
 
@@ -136,7 +135,7 @@ class Undoing:
             now, cancelled = to_micros(self._clock.now()), outcome.get("cancelled", False)
             if cancelled:
                 return await self._runner.end_cancelled([delivery], journal.undone())
-            await self._store.write(lambda tx: set_phase(tx, delivery.id, COMPENSATED, now))
+            await self._store.write(lambda tx: set_phase(tx, [delivery.id], COMPENSATED, now))
         except Exception as refused:
             failure = self._runner.judge(spec, [delivery], refused, {})
             if failure.dead:
@@ -150,7 +149,7 @@ class Undoing:
     async def _collect(self, spec: HandlerSpec, delivery: Delivery, journal: Journal) -> Functions:
         """Run the handler over its recorded steps only, to meet undo functions without a name."""
         journal.rewind()
-        context = self._runner.new_context(spec, delivery, journal)
+        context = self._runner.new_context(delivery, journal)
         context.cancelling = True
         await self._runner.call(spec, context)
         return context.undo

@@ -125,9 +125,36 @@ def refusal_page(platform: str, message: str, *, status: int = 400) -> Response:
     return _page(f"{platform}: cannot connect", f"<p>{escape(message)}</p>", status)
 
 
-async def decision_in(request: Request) -> str:
+async def _decision_in(request: Request) -> str:
     """Return what the person chose."""
     return dict(parse_qsl((await request.body()).decode(errors="replace"))).get("decision", "")
+
+
+async def answer_decision(
+    request: Request,
+    asked: Asked | Response,
+    *,
+    book: CodeBook,
+    new_code: Callable[[], str],
+    denied: str,
+) -> Response:
+    """
+    Send the person back to the app, with a code if they allowed it.
+
+    Args:
+        request: What the person posted.
+        asked: What was asked for, or the page that says why it cannot be: that is the answer then.
+        book: Where the code is entered.
+        new_code: Makes one.
+        denied: The platform's words for an app that is told no.
+    """
+    if isinstance(asked, Response):
+        return asked
+    if await _decision_in(request) != ALLOW:
+        return send_back(asked, error="access_denied", error_description=denied)
+    code = new_code()
+    book.issue(code, asked)
+    return send_back(asked, code=code)
 
 
 def send_back(asked: Asked, **answer: str) -> Response:

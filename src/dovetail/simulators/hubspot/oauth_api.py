@@ -12,14 +12,12 @@ from starlette.routing import Route
 
 from dovetail.simulator_sdk.base import json_response
 from dovetail.simulator_sdk.consent import (
-    ALLOW,
     Asked,
     CodeRefusedError,
+    answer_decision,
     consent_page,
-    decision_in,
     is_absolute,
     refusal_page,
-    send_back,
 )
 from dovetail.simulator_sdk.refusal import RefusedError
 from dovetail.simulators.hubspot import refusal
@@ -64,18 +62,13 @@ class OAuthApi:
 
     async def decide(self, request: Request) -> Response:
         """Send the person back to the app, with a code if they allowed it."""
-        asked = self._asked(request)
-        if isinstance(asked, Response):
-            return asked
-        if await decision_in(request) != ALLOW:
-            return send_back(
-                asked,
-                error="access_denied",
-                error_description="The user has denied the app access to their HubSpot account",
-            )
-        code = f"na1-{self._access.new_id()}"
-        self._access.codes.issue(code, asked)
-        return send_back(asked, code=code)
+        return await answer_decision(
+            request,
+            self._asked(request),
+            book=self._access.codes,
+            new_code=lambda: f"na1-{self._access.new_id()}",
+            denied="The user has denied the app access to their HubSpot account",
+        )
 
     async def issue(self, request: Request) -> Response:
         """Issue an access token for a code or a refresh token."""

@@ -14,12 +14,11 @@ from starlette.routing import Route
 
 from dovetail.simulator_sdk.base import json_response
 from dovetail.simulator_sdk.consent import (
-    ALLOW,
     Asked,
     CodeBook,
     CodeRefusedError,
+    answer_decision,
     consent_page,
-    decision_in,
     is_absolute,
     refusal_page,
     send_back,
@@ -77,15 +76,13 @@ class LoginHost:
         return consent_page("Salesforce", APP_NAME, sorted(asked.scopes))
 
     async def _decide(self, request: Request) -> Response:
-        asked = self._asked(request)
-        if isinstance(asked, Response):
-            return asked
-        if await decision_in(request) != ALLOW:
-            denied = "end-user denied authorization"
-            return send_back(asked, error="access_denied", error_description=denied)
-        code = self._simulator.sessions.new_code()
-        self._codes.issue(code, asked)
-        return send_back(asked, code=code)
+        return await answer_decision(
+            request,
+            self._asked(request),
+            book=self._codes,
+            new_code=self._simulator.sessions.new_code,
+            denied="end-user denied authorization",
+        )
 
     def _asked(self, request: Request) -> Asked | Response:
         """Return what the app asks for, or the answer that says why it cannot be asked."""
