@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 EditKind = Literal[
     "change",
@@ -20,19 +20,7 @@ EditKind = Literal[
     "order",
     "audit",
 ]
-EDIT_KINDS: tuple[EditKind, ...] = (
-    "change",
-    "duel",
-    "answer",
-    "bulk",
-    "blank",
-    "create",
-    "twin",
-    "merge",
-    "delete",
-    "order",
-    "audit",
-)
+EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
 _WEIGHTS = (36, 8, 5, 3, 8, 6, 3, 2, 3, 15, 1)
 _CALL_FAULTS = (
     "rate_limit",
