@@ -195,6 +195,7 @@ MISTAKES = (
         "app/budget_store.py",
         "            state, result = change(json.decode(found) if found is not None else None)",
         "            state, result = change(None)",
+        test="tests/unit/test_budget_store.py",
     ),
     Mistake(
         "give up after three tries",

@@ -13,12 +13,18 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.real_time
 def test_every_benchmark_measures_something():
     command = [sys.executable, "-m", "benchmarks", "--items", "200", "--json"]
+    modules = {
+        path.stem
+        for path in (ROOT / "benchmarks").glob("*.py")
+        if "\ndef measure(" in path.read_text(encoding="utf-8")
+    }
 
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
     )
 
     assert done.returncode == 0, done.stderr
-    figures = [json.loads(line) for line in done.stdout.splitlines()]
-    assert any(figure["what"] == "ours" for figure in figures)
-    assert all(figure["per_second"] > 0 for figure in figures)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {row["benchmark"] for row in rows} == modules
+    assert all(row["ours"] > 0 for row in rows)
+    assert all(row["unit"] and row["beside"] for row in rows)
