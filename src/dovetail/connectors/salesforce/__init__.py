@@ -1,4 +1,4 @@
-"""Salesforce: contacts of Sales and Service Cloud, read and written."""
+"""Salesforce: companies, contacts, deals and tickets of Sales and Service Cloud."""
 
 from dovetail.connectors.salesforce.connector import Salesforce
 

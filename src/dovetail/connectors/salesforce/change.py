@@ -12,12 +12,12 @@ from dovetail.connector_sdk.record import Cursor, Page
 from dovetail.connector_sdk.response import ApiResponse
 from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce import soql
-from dovetail.connectors.salesforce.contact import MODIFIED, Row, moment, record_of
 from dovetail.connectors.salesforce.fetch import ask, complete, follow
+from dovetail.connectors.salesforce.sobject import object_of
+from dovetail.connectors.salesforce.value import MODIFIED, Row, moment, record_of, rows_of
 from dovetail.core import json
 from dovetail.errors import CursorExpiredError, RecordNotFoundError
 
-_OPERATION = "read changed contacts"
 _SEEN_LIMIT = 5000
 # How far our clock may be ahead of Salesforce's when we decide that a second is over there.
 _SKEW = timedelta(minutes=5)
@@ -37,38 +37,39 @@ def cursor_at(watermark: str | None) -> Cursor:
 async def read_page(
     api: Api, resource: Resource, fields: Sequence[str], cursor: Cursor | None
 ) -> Page:
-    """Return the next changed contacts, and tombstones of those that were deleted or merged."""
+    """Return the next changed records, and tombstones of those that were deleted or merged."""
     cursor = cursor or cursor_at(None)
-    reply = await _next_page(api, cursor)
+    operation = _operation(resource)
+    reply = await _next_page(api, operation, cursor)
     if reply is None:
         # The locator was too old. What was seen stays seen: a new query begins where it ended,
         # one lag earlier, since in the meantime late changes may have become visible there.
         cursor = {**cursor, "locator": None, "ceiling": None}
-        reply = await ask(api, _OPERATION, _query(resource, fields, cursor), deleted=True)
+        reply = await ask(api, operation, _query(resource, fields, cursor), deleted=True)
     locator = reply.json.get("nextRecordsUrl")
     ceiling = cursor["ceiling"]
     if locator and not cursor["locator"]:
         ceiling = await _latest(api, resource)
-    rows: list[Row] = reply.json["records"]
+    rows: list[Row] = rows_of(reply.body, "records")
     versions = {row["Id"]: _version(row) for row in rows}
     fresh = [row for row in rows if cursor["seen"].get(row["Id"]) != versions[row["Id"]]]
     records = await complete(api, resource, fresh, fields)
-    if soql.is_wide(fields):
+    if soql.is_wide(resource, fields):
         versions = _settled(versions, api.clock.now())
     moved = _moved(resource, cursor, rows, versions, ceiling)
     return Page(
-        records=[record_of(row, fields) for row in records],
+        records=[record_of(row, fields, object_of(resource).money) for row in records],
         cursor={**moved, "locator": locator, "ceiling": ceiling if locator else None},
         more=locator is not None,
         total=reply.json.get("totalSize"),
     )
 
 
-async def _next_page(api: Api, cursor: Cursor) -> ApiResponse | None:
+async def _next_page(api: Api, operation: str, cursor: Cursor) -> ApiResponse | None:
     if not cursor["locator"]:
         return None
     try:
-        return await follow(api, _OPERATION, cursor["locator"])
+        return await follow(api, operation, cursor["locator"])
     except (CursorExpiredError, RecordNotFoundError):
         return None
 
@@ -81,12 +82,16 @@ async def _latest(api: Api, resource: Resource) -> str | None:
     the watermark past changes that this query does not have.
     """
     query = soql.query(["Id", MODIFIED], resource.path, order=f"{MODIFIED} DESC LIMIT 1")
-    reply = await ask(api, _OPERATION, query, deleted=True)
+    reply = await ask(api, _operation(resource), query, deleted=True)
     return max((_stamp(row) for row in reply.json["records"]), default=None)
 
 
+def _operation(resource: Resource) -> str:
+    return f"read changed {resource.name}"
+
+
 def _query(resource: Resource, fields: Sequence[str], cursor: Cursor) -> str:
-    told = soql.select(() if soql.is_wide(fields) else fields)
+    told = soql.select(resource, () if soql.is_wide(resource, fields) else fields)
     where = ""
     if cursor["watermark"] is not None:
         where = f"{MODIFIED} >= {_overlap(resource, cursor['watermark'])}"

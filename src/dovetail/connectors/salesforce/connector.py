@@ -13,9 +13,9 @@ from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail
 from dovetail.connector_sdk.spec import Capability, ConcurrencyLimit, RateLimit, Resource
-from dovetail.connectors.salesforce import change, explanation, fetch, soql
-from dovetail.connectors.salesforce.contact import CONTACTS
-from dovetail.connectors.salesforce.write import ContactWriter
+from dovetail.connectors.salesforce import change, explanation, fetch, find, soql
+from dovetail.connectors.salesforce.sobject import OBJECTS
+from dovetail.connectors.salesforce.write import RecordWriter
 from dovetail.errors import ConfigError, MalformedResponseError
 
 _LOGIN = "https://login.salesforce.com"
@@ -30,12 +30,14 @@ _CAPABILITIES = {
 
 class Salesforce(Connector):
     """
-    Contacts of Salesforce.
+    Accounts (companies), contacts, opportunities (deals) and cases (tickets) of Salesforce.
 
     The address of the connection is the org's own (``https://acme.my.salesforce.com``). Where the
     setting ``external_id_field`` names a custom field that is an external id and unique, creates
-    carry our key in it, and Salesforce itself refuses a second contact. The setting
-    ``api_version`` is 60.0 unless it says otherwise.
+    carry our key in it, and Salesforce itself refuses a second record; each object that
+    is written needs the field. Companies, deals and tickets have no natural key at Salesforce.
+    Deals need a name, a stage and a close date. The setting ``api_version`` is 60.0 unless it says
+    otherwise.
     """
 
     platform = "salesforce"
@@ -57,12 +59,12 @@ class Salesforce(Connector):
     limits = (RateLimit("daily", 100_000, per_s=86_400, setting="daily_limit"),)
     # It counts calls of 20 s and longer only, but nobody knows beforehand which those will be.
     concurrency = (ConcurrencyLimit("concurrent", 25, setting="concurrent_limit"),)
-    resources = (CONTACTS,)
+    resources = tuple(one.resource for one in OBJECTS.values())
     error_rules = explanation.ERROR_RULES
 
     def __init__(self, api: Api) -> None:
         super().__init__(api)
-        self._types: dict[str, str] = {}
+        self._types: dict[str, dict[str, str]] = {}
 
     @classmethod
     def explain(cls, response: ApiResponse) -> ErrorDetail:
@@ -108,7 +110,7 @@ class Salesforce(Connector):
         Make sure of the external id field, where the connection names one.
 
         Raises:
-            ConfigError: It does not exist, or does not keep a contact from being made twice.
+            ConfigError: It does not exist, or does not keep a record from being made twice.
         """
         name = self._key_field
         if name is None:
@@ -133,42 +135,42 @@ class Salesforce(Connector):
     async def read_page(
         self, resource: Resource, fields: Sequence[str], cursor: Cursor | None
     ) -> Page:
-        """Return the next contacts that changed, were deleted or were merged."""
+        """Return the next records that changed, were deleted or were merged."""
         self.require(resource, Capability.READ_CHANGES)
         return await change.read_page(self.api, resource, fields, cursor)
 
     async def read_many(
         self, resource: Resource, ids: Sequence[str], fields: Sequence[str]
     ) -> list[RemoteRecord | None]:
-        """Return contacts by id."""
+        """Return records by id; of a merged one, the record that now stands for it."""
         self.require(resource, Capability.READ_MANY)
         return await fetch.read_many(self.api, resource, ids, fields)
 
     async def find_many(
         self, resource: Resource, field: str, values: Sequence[str], fields: Sequence[str]
     ) -> dict[str, list[RemoteRecord]]:
-        """Return contacts by the text in one field; several may have the same."""
+        """Return records by the text in one field; several may have the same."""
         self.require(resource, Capability.FIND)
-        return await fetch.find_many(self.api, resource, field, values, fields)
+        return await find.find_many(self.api, resource, field, values, fields)
 
     async def write(
         self, resource: Resource, writes: Sequence[Write], fields: Sequence[str]
     ) -> list[WriteResult]:
-        """Create, update and delete contacts, one call for each kind and one to read them back."""
+        """Create, update and delete records, one call for each kind and one to read them back."""
         for action in {write.action for write in writes}:
             self.require(resource, _CAPABILITIES[action])
         types = await self._types_of(resource, writes)
-        return await ContactWriter(self.api, resource, types, self._key_field).write(writes, fields)
+        return await RecordWriter(self.api, resource, types, self._key_field).write(writes, fields)
 
     async def look_up(
         self, resource: Resource, creates: Sequence[Write], since: datetime, fields: Sequence[str]
     ) -> list[RemoteRecord | None]:
-        """Return the contacts that lost creates made, by our key or else by their values."""
+        """Return the records that lost creates made, by our key or else by their values."""
         name = self._key_field
         if name is None:
-            return await fetch.look_up(self.api, resource, creates, since, fields)
+            return await find.look_up(self.api, resource, creates, since, fields)
         keys = [write.key for write in creates]
-        found = await fetch.find_many(self.api, resource, name, keys, fields)
+        found = await find.find_many(self.api, resource, name, keys, fields)
         return [found[key][0] if key in found else None for key in keys]
 
     @property
@@ -178,9 +180,11 @@ class Salesforce(Connector):
     async def _types_of(self, resource: Resource, writes: Sequence[Write]) -> Mapping[str, str]:
         """Return the type of each field; asked again when a name is new, a field may be, too."""
         wanted = {name for write in writes for name in write.fields}
-        if wanted - self._types.keys():
-            self._types = {field["name"]: field["type"] for field in await self._describe(resource)}
-        return self._types
+        types = self._types.get(resource.name, {})
+        if wanted - types.keys():
+            types = {field["name"]: field["type"] for field in await self._describe(resource)}
+            self._types[resource.name] = types
+        return types
 
     async def _describe(self, resource: Resource) -> list[dict[str, Any]]:
         reply = await self.api.request(

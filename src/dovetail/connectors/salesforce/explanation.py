@@ -8,7 +8,7 @@ from typing import Any
 
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail, plain_detail
 from dovetail.connector_sdk.spec import ErrorRule
-from dovetail.connectors.salesforce.contact import long_id
+from dovetail.connectors.salesforce.value import long_id
 from dovetail.errors import (
     AuthenticationError,
     ConnectorError,
@@ -127,6 +127,8 @@ def _fields(errors: Sequence[Any]) -> dict[str, str]:
             continue
         message = _message(error)
         column = _COLUMN.search(message)
+        if _code(error) == "REQUIRED_FIELD_MISSING":
+            message = f"Salesforce makes no record without it: map it or set a default ({message})"
         names = [*(error.get("fields") or []), *([column[1]] if column else [])]
         found |= {str(name): message for name in names}
     return found

@@ -1,21 +1,16 @@
-"""Fetching contacts: SOQL page by page, by id, by value, and creates whose answer was lost."""
+"""Fetching records: SOQL page by page, and by id."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any
 
 from dovetail.connector_sdk.http import Api
-from dovetail.connector_sdk.record import RemoteRecord, Write
+from dovetail.connector_sdk.record import RemoteRecord
 from dovetail.connector_sdk.response import ApiResponse
 from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce import soql
-from dovetail.connectors.salesforce.contact import Row, is_id, long_id, record_of
-
-_SKEW = timedelta(minutes=5)
-"""How far our clock may be ahead of Salesforce's when a lost create is looked up."""
-_IDENTITY = ("LastName", "FirstName", "Phone")
+from dovetail.connectors.salesforce.sobject import object_of
+from dovetail.connectors.salesforce.value import Row, is_id, long_id, record_of, rows_of
 
 
 def data_path(api: Api) -> str:
@@ -45,10 +40,47 @@ async def follow(api: Api, operation: str, locator: str) -> ApiResponse:
 async def read_many(
     api: Api, resource: Resource, ids: Sequence[str], fields: Sequence[str]
 ) -> list[RemoteRecord | None]:
-    """Return records by id, in order, None for those that are gone."""
-    rows = await rows_by_id(api, resource, ids, fields)
-    found = [rows.get(long_id(id)) for id in ids]
-    return [None if row is None else record_of(row, fields) for row in found]
+    """Return records by id, in order: of a merged one the winner, None for those that are gone."""
+    wanted = [long_id(id) for id in ids]
+    rows = await rows_by_id(api, resource, wanted, fields)
+    gone = [id for id in dict.fromkeys(wanted) if is_id(id) and id not in rows]
+    winners = await _winners(api, resource, gone)
+    if winners:
+        rows |= await rows_by_id(api, resource, list(winners.values()), fields)
+    found = [rows.get(winners.get(id, id)) for id in wanted]
+    money = object_of(resource).money
+    return [None if row is None else record_of(row, fields, money) for row in found]
+
+
+async def _winners(api: Api, resource: Resource, ids: Sequence[str]) -> dict[str, str]:
+    """Return, for those of the ids that were merged, the record that stands for them now."""
+    merged: dict[str, str] = {}
+    asked: set[str] = set()
+    unknown = set(ids) if object_of(resource).merges else set()
+    around = soql.query(
+        ["Id", "MasterRecordId"],
+        resource.path,
+        "Id IN () AND MasterRecordId != null",
+        order="Id ASC",
+    )
+    while unknown:
+        for joined in soql.packed([soql.text(id) for id in sorted(unknown)], ",", around):
+            where = f"Id IN ({joined}) AND MasterRecordId != null"
+            query = soql.query(["Id", "MasterRecordId"], resource.path, where, order="Id ASC")
+            reply = await ask(api, f"read {resource.name}", query, deleted=True)
+            merged |= {row["Id"]: row["MasterRecordId"] for row in reply.json["records"]}
+        asked |= unknown
+        # A winner may have been merged itself, since.
+        unknown = set(merged.values()) - asked
+    return {id: _end(merged, id) for id in ids if id in merged}
+
+
+def _end(merged: Mapping[str, str], id: str) -> str:
+    passed = {id}
+    while (winner := merged.get(id)) is not None and winner not in passed:
+        passed.add(winner)
+        id = winner
+    return id
 
 
 async def rows_by_id(
@@ -64,11 +96,11 @@ async def rows_by_id(
             operation=f"read {resource.name}",
             json={
                 "ids": wanted[start : start + resource.read_batch],
-                "fields": soql.select(fields),
+                "fields": soql.select(resource, fields),
             },
             repeatable=True,
         )
-        rows = [row for row in reply.json or () if row and not row.get("IsDeleted")]
+        rows = [row for row in rows_of(reply.body) if row and not row.get("IsDeleted")]
         found |= {row["Id"]: row for row in rows}
     return found
 
@@ -77,105 +109,8 @@ async def complete(
     api: Api, resource: Resource, rows: Sequence[Row], fields: Sequence[str]
 ) -> list[Row]:
     """Add the fields that did not fit in the query's address; read with the rows' ids."""
-    if not soql.is_wide(fields):
+    if not soql.is_wide(resource, fields):
         return list(rows)
     alive = [row["Id"] for row in rows if not row.get("IsDeleted")]
     whole = await rows_by_id(api, resource, alive, fields)
     return [{**row, **whole.get(row["Id"], {})} for row in rows]
-
-
-async def find_many(
-    api: Api, resource: Resource, field: str, values: Sequence[str], fields: Sequence[str]
-) -> dict[str, list[RemoteRecord]]:
-    """Return value -> the records that have it, oldest first."""
-    asked = {value: _matched(field, value) for value in values}
-    literals = [soql.text(key) for key in dict.fromkeys(asked.values()) if key]
-    rows = await _rows_where(api, resource, [*fields, field], f"{field} IN (", literals, ",", ")")
-    by_key: dict[str, list[RemoteRecord]] = {}
-    for row in rows:
-        key = _matched(field, str(row.get(field) or ""))
-        by_key.setdefault(key, []).append(record_of(row, fields))
-    return {value: by_key[key] for value, key in asked.items() if key in by_key}
-
-
-async def look_up(
-    api: Api, resource: Resource, creates: Sequence[Write], since: datetime, fields: Sequence[str]
-) -> list[RemoteRecord | None]:
-    """
-    Return, per create whose answer was lost, the record that it made.
-
-    Found by the e-mail address, or else by name and telephone. Each record serves one create: of
-    several, the one that agrees with it in most of what was sent.
-    """
-    told = [*fields, "Email", *_IDENTITY]
-    created = f"CreatedDate >= {soql.time(since - _SKEW)} AND ("
-    conditions = [condition for write in creates if (condition := _condition(write))]
-    rows = await _rows_where(
-        api, resource, told, created, list(dict.fromkeys(conditions)), " OR ", ")"
-    )
-    unused = {row["Id"]: row for row in rows}
-    found: list[RemoteRecord | None] = []
-    for write in creates:
-        made = [row for row in unused.values() if _is_made_by(row, write)]
-        best = max(made, key=lambda row: _agreement(row, write.fields), default=None)
-        found.append(None if best is None else record_of(unused.pop(best["Id"]), fields))
-    return found
-
-
-async def _rows_where(
-    api: Api,
-    resource: Resource,
-    fields: Sequence[str],
-    opening: str,
-    parts: Sequence[str],
-    separator: str,
-    closing: str,
-) -> list[Row]:
-    """Return the rows that meet a condition, asked in as many queries as its parts need."""
-    operation = f"find {resource.name}"
-    told = soql.select(() if soql.is_wide(fields) else fields)
-
-    def query(joined: str) -> str:
-        where = f"{opening}{joined}{closing}"
-        return soql.query(told, resource.path, where, order="CreatedDate ASC, Id ASC")
-
-    rows: list[Row] = []
-    for joined in soql.packed(parts, separator, query("")):
-        reply = await ask(api, operation, query(joined))
-        rows += reply.json["records"]
-        while locator := reply.json.get("nextRecordsUrl"):
-            reply = await follow(api, operation, locator)
-            rows += reply.json["records"]
-    return await complete(api, resource, rows, fields)
-
-
-def _condition(write: Write) -> str | None:
-    email = _text(write.fields.get("Email"))
-    if email:
-        return f"Email = {soql.text(email)}"
-    named = {name: _text(write.fields.get(name)) for name in _IDENTITY}
-    if not named["LastName"]:
-        return None  # Salesforce makes no contact without one
-    told = (f"{name} = {soql.text(text) if text else 'null'}" for name, text in named.items())
-    return f"({' AND '.join(told)})"
-
-
-def _is_made_by(row: Row, write: Write) -> bool:
-    names = ("Email",) if _text(write.fields.get("Email")) else _IDENTITY
-    return all(_loose(row.get(name)) == _loose(write.fields.get(name)) for name in names)
-
-
-def _agreement(row: Row, fields: Mapping[str, Any]) -> int:
-    return sum(name in row and _loose(row[name]) == _loose(value) for name, value in fields.items())
-
-
-def _matched(field: str, value: str) -> str:
-    return value.strip().lower() if field == "Email" else value
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
-
-
-def _loose(value: Any) -> str:
-    return _text(value).casefold()

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from dovetail.connectors.salesforce.contact import SYSTEM
+from dovetail.connector_sdk.spec import Resource
+from dovetail.connectors.salesforce.sobject import object_of
 from dovetail.errors import UnsupportedCapabilityError
 
 # An address may have 16,384 bytes; the rest is for the host and the path.
@@ -50,14 +51,14 @@ def time(moment: datetime) -> str:
     return f"{told.isoformat(timespec='milliseconds')}Z"
 
 
-def select(fields: Iterable[str]) -> list[str]:
+def select(resource: Resource, fields: Iterable[str]) -> list[str]:
     """Return the fields and those that every record needs, each once: twice is an error."""
-    return list(dict.fromkeys([*SYSTEM, *fields]))
+    return list(dict.fromkeys([*object_of(resource).system, *fields]))
 
 
-def is_wide(fields: Iterable[str]) -> bool:
+def is_wide(resource: Resource, fields: Iterable[str]) -> bool:
     """Return whether the fields are too many for an address."""
-    return _size(",".join(select(fields))) > _SELECT_BYTES
+    return _size(",".join(select(resource, fields))) > _SELECT_BYTES
 
 
 def packed(parts: Iterable[str], separator: str, around: str) -> Iterator[str]:

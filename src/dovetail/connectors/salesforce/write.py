@@ -1,4 +1,4 @@
-"""Writing contacts in collections: a bad row never fails its neighbours."""
+"""Writing records in collections: a bad row never fails its neighbours."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse
 from dovetail.connector_sdk.spec import Resource
-from dovetail.connectors.salesforce.contact import Row, record_of, untold_record, value_of
 from dovetail.connectors.salesforce.explanation import row_error
 from dovetail.connectors.salesforce.fetch import data_path, rows_by_id
+from dovetail.connectors.salesforce.sobject import object_of
+from dovetail.connectors.salesforce.value import Row, record_of, untold_record, value_of
 from dovetail.errors import (
     AuthenticationError,
     ConnectorError,
@@ -33,7 +34,7 @@ _STOPS = (RateLimitedError, AuthenticationError)
 
 
 @dataclass(frozen=True, slots=True)
-class ContactWriter:
+class RecordWriter:
     """
     Writes through one connection.
 
@@ -184,7 +185,11 @@ class ContactWriter:
         if write.action == "delete":
             return WriteResult(key=write.key, id=id)
         row = rows.get(id)
-        record: RemoteRecord = untold_record(id) if row is None else record_of(row, fields)
+        record: RemoteRecord = (
+            untold_record(id)
+            if row is None
+            else record_of(row, fields, object_of(self.resource).money)
+        )
         created = write.action == "create" and bool(outcome.get("created", True))
         return WriteResult(key=write.key, id=id, created=created, record=record)
 

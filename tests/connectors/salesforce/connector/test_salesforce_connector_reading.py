@@ -6,7 +6,7 @@ import pytest
 
 from dovetail.connector_sdk.record import Write
 from dovetail.connectors.salesforce import Salesforce
-from dovetail.connectors.salesforce.contact import long_id
+from dovetail.connectors.salesforce.value import long_id
 from dovetail.core import json
 from dovetail.errors import (
     UnsupportedCapabilityError,
@@ -165,15 +165,18 @@ async def test_more_fields_than_an_address_holds_are_read_by_id(salesforce, scri
 # --- reading by id and by value
 
 
-async def test_missing_and_deleted_rows_are_none_and_2000_ids_make_a_call(salesforce, script, row):
+async def test_missing_and_deleted_rows_are_none_and_2000_ids_make_a_call(
+    salesforce, script, row, page
+):
     ids = [id_of(number) for number in range(2001)]
     script.then([row(0), None, row(2, IsDeleted=True), *[row(n) for n in range(3, 2000)]])
-    script.then([row(2000)])
+    script.then([row(2000)]).then(page())
 
     found = await salesforce.read_many(CONTACTS, ids, FIELDS)
 
     assert [len(script.body(number)["ids"]) for number in (0, 1)] == [2000, 1]
-    assert script.path() == f"{COLLECTION}/Contact"
+    assert script.path(1) == f"{COLLECTION}/Contact"
+    assert "MasterRecordId != null" in script.soql()
     assert found[1] is None
     assert found[2] is None
     assert found[2000].id == id_of(2000)

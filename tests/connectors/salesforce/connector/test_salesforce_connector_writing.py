@@ -7,7 +7,7 @@ import pytest
 
 from dovetail.connector_sdk.record import Write
 from dovetail.connectors.salesforce import Salesforce
-from dovetail.connectors.salesforce.contact import value_of
+from dovetail.connectors.salesforce.value import value_of
 from dovetail.errors import (
     AuthenticationError,
     ConfigError,

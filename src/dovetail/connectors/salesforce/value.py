@@ -1,8 +1,8 @@
-"""Contacts as Salesforce has them: their declaration, ids, times and values both ways."""
+"""Rows as Salesforce has them: their ids, times and values both ways."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,71 +10,39 @@ from typing import Any
 import msgspec
 
 from dovetail.connector_sdk.record import RemoteRecord
-from dovetail.connector_sdk.spec import Capability, Guarantee, Resource
-from dovetail.model.crm import Contact
 
 Row = dict[str, Any]
 
 MODIFIED = "SystemModstamp"  # LastModifiedDate stands still when automation changes a row
-SYSTEM = ("Id", "IsDeleted", "MasterRecordId", "CreatedDate", MODIFIED)
 
-CONTACTS = Resource(
-    name="contacts",
-    entity=Contact,
-    path="Contact",
-    key_field="Email",
-    key_is_unique=False,
-    modified_field=MODIFIED,
-    fields={
-        "FirstName": "first_name",
-        "LastName": "last_name",
-        "Email": "email",
-        "Phone": "phone",
-        "MobilePhone": "mobile_phone",
-        "Title": "job_title",
-        "MailingStreet": "street",
-        "MailingCity": "city",
-        "MailingState": "state",
-        "MailingPostalCode": "postal_code",
-        "MailingCountry": "country",
-    },
-    read_batch=2000,
-    write_batch=200,
-    consistency_lag_s=60,
-    capabilities=frozenset(
-        {
-            Capability.READ_CHANGES,
-            Capability.READ_MANY,
-            Capability.FIND,
-            Capability.CREATE,
-            Capability.UPDATE,
-            Capability.DELETE,
-            Capability.TOMBSTONES,
-        }
-    ),
-    guarantees={
-        "create": Guarantee.LOOK_UP,
-        "update": Guarantee.IDEMPOTENT,
-        "delete": Guarantee.IDEMPOTENT,
-    },
-    guarantees_with={"external_id_field": {"create": Guarantee.PLATFORM_KEY}},
-)
-
+_exact = msgspec.json.Decoder(float_hook=Decimal)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHECK_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
-def record_of(row: Row, fields: Iterable[str]) -> RemoteRecord:
-    """Return a row as a record."""
+def rows_of(body: bytes, within: str | None = None) -> list[Any]:
+    """Return the rows of an answer, its fractions as decimals: a float would round money."""
+    told: Any = _exact.decode(body) if body else []
+    return list((told[within] if within else told) or ())
+
+
+def record_of(row: Row, fields: Iterable[str], money: Collection[str] = ()) -> RemoteRecord:
+    """Return a row as a record; the fields of *money* as decimals, whatever JSON made of them."""
     return RemoteRecord(
         id=row["Id"],
-        fields={name: row[name] for name in fields if name in row},
+        fields={name: _told(row[name], name in money) for name in fields if name in row},
         modified_at=moment(row[MODIFIED]),
         created_at=moment(row["CreatedDate"]) if row.get("CreatedDate") else None,
         deleted=bool(row.get("IsDeleted")),
         merged_into=row.get("MasterRecordId") or None,
     )
+
+
+def _told(value: Any, is_money: bool) -> Any:
+    if is_money and value is not None:
+        return Decimal(str(value))
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def untold_record(id: str) -> RemoteRecord:
