@@ -23,6 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from planted_kernel import KERNEL
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "explanation" / "simulation.md"
 _BEGIN, _END = "<!-- planted -->", "<!-- /planted -->"
@@ -223,6 +225,7 @@ MISTAKES = (
         "            if True:\n",
         test="tests/simulation/test_simulation.py::test_a_world_that_broke_a_promise_once_keeps_it",
     ),
+    *(Mistake(*one) for one in KERNEL),
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from dovetail.errors import InternalError
 from dovetail.model.event import Event
 
 
@@ -46,3 +47,12 @@ class Delivery(msgspec.Struct, kw_only=True):
         left = self.due_at - now
         whole = self.due_at - self.history[-1]["at"] if self.history else 0
         return max(min(left, whole), 0) / 1_000_000
+
+
+def orphan_error(delivery: Delivery) -> InternalError:
+    """Return the error of a delivery whose handler is not in the program."""
+    return InternalError(
+        f"No handler is called {delivery.handler!r} any more. Bring it back and run "
+        f"`dovetail dead replay {delivery.id}`, or discard the delivery.",
+        handler=delivery.handler,
+    )

@@ -17,9 +17,9 @@ from functools import partial
 import structlog
 
 from dovetail.core.clock import Clock, to_micros
-from dovetail.errors import InternalError, StoreError
+from dovetail.errors import StoreError
 from dovetail.runtime.bus.port import Bus
-from dovetail.runtime.delivery import Delivery
+from dovetail.runtime.delivery import Delivery, orphan_error
 from dovetail.runtime.gather import skip
 from dovetail.runtime.handler import HandlerSpec, Subscriptions
 from dovetail.runtime.lane import IDLE, READY, RUNNING, WAITING, Lane, LaneKey, ReadyGroup
@@ -75,6 +75,7 @@ class Dispatcher:
         self._suspects = Suspects(store, clock)
         self._sweep = Sweep(store=store, bus=bus, patience=patience, clock=clock)
         self._lanes: dict[LaneKey, Lane] = {}
+        self._gathering: list[tuple[HandlerQueue, Lane]] = []
         self._runs: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._timers: set[asyncio.TimerHandle] = set()
@@ -145,12 +146,16 @@ class Dispatcher:
                 return
             for delivery in received:
                 self._enqueue(delivery)
+            for queue, lane in self._gathering:
+                if lane.state == IDLE:
+                    self._make_ready(queue, lane)
+            self._gathering.clear()
             self._pump()
 
     def _enqueue(self, delivery: Delivery) -> None:
         queue = self._queues.get(delivery.handler)
         if queue is None:
-            self._spawn(self._park(delivery, _orphan(delivery)))
+            self._spawn(self._park(delivery, orphan_error(delivery)))
             return
         key = delivery.lane
         if queue.lane_key is not None or queue.gates is not None:
@@ -171,7 +176,10 @@ class Dispatcher:
             lane.add(delivery, to_micros(self._clock.now()), self._clock.monotonic())
         else:
             lane.waiting.append(delivery)
-        if lane.state == IDLE:
+        if lane.state == IDLE and queue.gathers:
+            # Judged by all that came with it: after a restart the head has often waited enough.
+            self._gathering.append((queue, lane))
+        elif lane.state == IDLE:
             self._make_ready(queue, lane)
         elif queue.gathers and lane.state == WAITING:
             self._hurry(queue, lane)
@@ -385,14 +393,6 @@ class Dispatcher:
     async def _skip(self, delivery: Delivery) -> None:
         await skip(self._store, self._patience, delivery, self._clock)
         self._bus.settle([delivery])
-
-
-def _orphan(delivery: Delivery) -> InternalError:
-    return InternalError(
-        f"No handler is called {delivery.handler!r} any more. Bring it back and run "
-        f"`dovetail dead replay {delivery.id}`, or discard the delivery.",
-        handler=delivery.handler,
-    )
 
 
 def _finished(taken: list[list[Delivery]], kept: list[list[Delivery]]) -> list[Delivery]:

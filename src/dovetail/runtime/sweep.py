@@ -57,6 +57,7 @@ class Sweep:
         self._patience = patience
         self._clock = clock
         self._scheduled = asyncio.Event()
+        self._has_looked = asyncio.Event()
         self._look_every_s = _LOOK_EVERY_S if store.is_shared else _LOOK_ALONE_S
 
     def look_at_schedule(self) -> None:
@@ -70,6 +71,7 @@ class Sweep:
             more = True
             while more:
                 more = await self._patience.insist(self._fill)
+            self._has_looked.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_s()):
                     await self._bus.wait_behind()
@@ -96,6 +98,8 @@ class Sweep:
 
     async def wake_due(self) -> None:
         """Open what was scheduled, when it is due; for ever."""
+        # What came due while nothing ran is younger than what was open: it comes after it.
+        await self._has_looked.wait()
         while True:
             self._scheduled.clear()
             due_at = await self._patience.insist(partial(self._store.read, next_due))

@@ -20,6 +20,7 @@ from dovetail.runtime.store.schema import DONE, deliveries, events, records
 from dovetail.simulator_sdk.record import Record
 from dovetail.sync.link import Link, link_of
 from dovetail.sync.schema import sync_links
+from dovetail.testing.simulation.bench import Bench, read_bench
 from dovetail.testing.simulation.people import People, Side
 from dovetail.testing.simulation.shop import Shop
 from dovetail.testing.simulation.world import World
@@ -61,6 +62,7 @@ class Evidence:
     webhook_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     sent_webhooks: set[tuple[str, str]] = field(default_factory=set)
     accepted_webhooks: set[tuple[str, str]] = field(default_factory=set)
+    bench: Bench = field(default_factory=Bench)
     shipments: Counter[str] = field(default_factory=Counter)
     receipts: Counter[str] = field(default_factory=Counter)
     live: dict[tuple[int, str], Record] = field(default_factory=dict)
@@ -142,7 +144,13 @@ def read_app(evidence: Evidence, tx: Tx) -> None:
             case "simulated_receipt":
                 evidence.receipts[json.decode(row.data)["number"]] += 1
     unfinished = read_unfinished(tx)
-    evidence.unfinished = [one for one in unfinished if one.handler != "sync.poll"]
+    meant = evidence.shop.workshop.is_meant
+    evidence.unfinished = [
+        one
+        for one in unfinished
+        if one.handler != "sync.poll" and not meant(one.handler, one.key, one.status)
+    ]
+    evidence.bench = read_bench(tx)
     with_errors = sa.select(deliveries.c.error, deliveries.c.history)
     for row in tx.rows(with_errors.where(deliveries.c.error.is_not(None))):
         evidence.texts += [

@@ -21,6 +21,7 @@ from dovetail.testing.simulation.invariant_runtime import (
     tenants_stay_apart,
     writes_stop,
 )
+from dovetail.testing.simulation.invariant_workflow import WORKFLOW_INVARIANTS
 from dovetail.testing.simulation.people import Entry
 
 _LEEWAY_S = 2.0
@@ -284,6 +285,7 @@ INVARIANTS: tuple[Callable[[Evidence], Found], ...] = (
     limits_hold,
     tenants_stay_apart,
     secrets_stay_secret,
+    *WORKFLOW_INVARIANTS,
 )
 
 

@@ -23,6 +23,7 @@ from dovetail.core.settings import Settings
 from dovetail.core.transport import HttpRequest, HttpResponse
 from dovetail.errors import StoreError
 from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.schema import STEP
 from dovetail.simulator_sdk.fault import ConnectionCut
 from dovetail.testing.app import IN_MEMORY
 from dovetail.testing.simulation.network import Network
@@ -156,6 +157,26 @@ class Process:
         if writer is not None and not writer.closed:
             writer.close()
             writer.engine.dispose()
+
+    def is_recorded(self, delivery_id: int, name: str, key: str = "", kind: int = STEP) -> bool:
+        """Return whether an entry of a run's journal is committed."""
+        where = "FROM steps WHERE delivery_id = ? AND kind = ? AND name = ? AND key = ?"
+        return self._has(where, (delivery_id, kind, name, key))
+
+    def is_waiting(self, delivery_id: int) -> bool:
+        """Return whether a run is committed to wait for an event."""
+        return self._has("FROM waits WHERE delivery_id = ?", (delivery_id,))
+
+    async def cancel(self, delivery_id: int) -> str:
+        """Ask the app to stop a run."""
+        return await self.app.runtime.cancel(delivery_id, "not wanted any more")
+
+    def _has(self, where: str, values: tuple[Any, ...]) -> bool:
+        writer = self.app.store._writer
+        if writer is None:
+            return False
+        raw: Any = writer.connection.dbapi_connection
+        return bool(raw.execute(f"SELECT count(*) {where}", values).fetchone()[0])
 
     async def _receive(self, scope: Any, receive: Any, send: Any) -> None:
         task = asyncio.current_task()

@@ -12,13 +12,13 @@ from typing import Any
 from dovetail.app.load import Program, load_program, program_of
 from dovetail.core.clock import LoopClock
 from dovetail.errors import DovetailError
-from dovetail.model.event import EventType
 from dovetail.runtime.store.schema import DEAD
 from dovetail.service.context import send
 from dovetail.service.declaration import Service
 from dovetail.simulator_sdk.fault import parse_fault
 from dovetail.testing.app import START, make_module
 from dovetail.testing.simulation.account import build_accounts, connect_accounts
+from dovetail.testing.simulation.errand import Sending
 from dovetail.testing.simulation.evidence import (
     Evidence,
     Unfinished,
@@ -36,6 +36,7 @@ from dovetail.testing.simulation.process import KilledError, Process, outside, t
 from dovetail.testing.simulation.program import crm_sync
 from dovetail.testing.simulation.shop import Shop, SimulatedAudit, SimulatedOrder
 from dovetail.testing.simulation.trace import Trace
+from dovetail.testing.simulation.workshop import Workshop
 from dovetail.testing.simulation.world import Crash, Edit, FaultSpan, StoreSpan, World
 
 _SETTLE_S = 6 * 3600.0
@@ -74,7 +75,8 @@ class _Run:
         self.trace = Trace(self.clock)
         self.network = Network(self.trace, outside)
         self.lines = lines
-        self.shop = Shop(self.clock, self._is_recorded)
+        workshop = Workshop(self.clock, lambda: self.process, self.trace.add)
+        self.shop = Shop(self.clock, workshop)
         self.accounts = build_accounts(world, self.network)
         self.simulators = [account.simulator for account in self.accounts]
         self.program = self._load(program)
@@ -154,6 +156,7 @@ class _Run:
 
     async def _begin(self) -> None:
         self._origin: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self.shop.workshop.open()
         process = self.process
         await process.open()
         self.sides = await connect_accounts(process, self.accounts)
@@ -264,20 +267,23 @@ class _Run:
         if not process.is_alive:
             return
         numbers: list[str] = []
-        placed: list[tuple[EventType[Any], dict[str, Any]]]
+        placed: list[Sending]
+        more: list[Sending] = []
         if edit.kind == "audit":
             side = self.sides[edit.side % len(self.world.platforms)]
             people = [record.id for record in side.records()]
-            placed = [(SimulatedAudit.asked, {"platform": side.name, "people": people[:_AUDITED]})]
+            told = {"platform": side.name, "people": people[:_AUDITED]}
+            placed = [Sending(SimulatedAudit.asked, told, {})]
         else:
             numbers = [f"N{edit.seed}.{n}" for n in range(5 if edit.seed % 4 == 0 else 1)]
-            placed = [(SimulatedOrder.placed, {"number": number}) for number in numbers]
+            placed = [Sending(SimulatedOrder.placed, {"number": one}, {}) for one in numbers]
+            more = self.shop.workshop.draw(edit.seed)
         self.shop.asked.update(numbers)
 
         async def place() -> None:
             async with process.app.session():
-                for event_type, told in placed:
-                    await send(event_type, told)
+                for event_type, told, options in placed + more:
+                    await send(event_type, told, **options)
 
         try:
             await process.run(place())
@@ -285,17 +291,8 @@ class _Run:
             self.trace.add(f"{edit.kind} {numbers} failed: {type(error).__name__}")
             return
         self.shop.confirmed.update(numbers)
+        self.shop.workshop.confirmed.update(one.options["key"] for one in more)
         self.trace.add(f"{edit.kind} {numbers} placed")
-
-    def _is_recorded(self, delivery_id: int, name: str) -> bool:
-        writer = self.process.app.store._writer
-        if writer is None:
-            return False
-        raw: Any = writer.connection.dbapi_connection
-        found = raw.execute(
-            "SELECT count(*) FROM steps WHERE delivery_id = ? AND name = ?", (delivery_id, name)
-        ).fetchone()
-        return bool(found[0])
 
     # The end.
 
@@ -330,7 +327,12 @@ class _Run:
         """Bring dead letters back, as a person does who has renewed the credentials."""
         process = self.process
         found = await process.run(process.app.store.read(read_unfinished))
-        dead = [one for one in found if one.status == DEAD]
+        meant = self.shop.workshop.is_meant
+        dead = [
+            one
+            for one in found
+            if one.status == DEAD and not meant(one.handler, one.key, one.status)
+        ]
         if dead:
             await process.run(process.app.runtime.replay_dead([one.id for one in dead]))
         return dead

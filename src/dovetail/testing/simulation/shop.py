@@ -12,9 +12,9 @@ from dovetail.core.clock import Clock
 from dovetail.errors import ConnectorError
 from dovetail.model.entity import Entity
 from dovetail.model.event import EventName
-from dovetail.runtime.context import RunContext, current
 from dovetail.service.context import db, platform, send, step
 from dovetail.service.handlers import on
+from dovetail.testing.simulation.workshop import Workshop
 
 
 class SimulatedOrder(Entity):
@@ -53,22 +53,21 @@ class Shop:
 
     Args:
         clock: How long a parcel takes.
-        is_recorded: Whether a step of a delivery is in the database.
+        workshop: More handlers, of runs that take minutes and of flow control.
     """
 
-    def __init__(self, clock: Clock, is_recorded: Callable[[int, str], bool]) -> None:
+    def __init__(self, clock: Clock, workshop: Workshop) -> None:
+        self.workshop = workshop
         self.parcels: Counter[str] = Counter()
         self.confirmed: set[str] = set()
         self.asked: set[str] = set()
         self.repeated: list[str] = []
         self._clock = clock
-        self._is_recorded = is_recorded
 
     async def send_parcel(self, number: str) -> str:
         """Send a parcel: an effect that nobody can take back."""
         self.parcels[number] += 1
-        context = current.get()
-        if isinstance(context, RunContext) and self._is_recorded(context.delivery_id, "parcel"):
+        if self.workshop.is_recorded("parcel"):
             self.repeated.append(number)
         await self._clock.sleep(0.2)
         return f"parcel {number}"
@@ -99,7 +98,7 @@ class Shop:
 
             await asyncio.gather(*(look(id) for id in audit.people))
 
-        return ship_simulated, receipt_simulated, audit_simulated
+        return ship_simulated, receipt_simulated, audit_simulated, *self.workshop.handlers()
 
     async def _look(self, parcel: str) -> str:
         await self._clock.sleep(0.1)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
+from dovetail.testing.simulation.errand import order_moments
+
 EditKind = Literal[
     "change",
     "duel",
@@ -224,6 +226,14 @@ class _Moments:
         self._length = length
         self._edits = [edit.at_s for edit in edits]
         self._orders = [edit.at_s for edit in edits if edit.kind == "order"]
+        self._turns: list[float] = []
+        self._cancels: list[float] = []
+        for edit in edits:
+            if edit.kind == "order":
+                moments = order_moments(edit.seed)
+                self._turns += [edit.at_s + after for after in moments.values()]
+                if "cancelled" in moments:
+                    self._cancels.append(edit.at_s + moments["cancelled"])
 
     def draw(self) -> float:
         where = self.rng.random()
@@ -234,8 +244,12 @@ class _Moments:
         return round(self.rng.uniform(0, self._length), 1)
 
     def draw_order(self) -> float | None:
-        """Return the moment just before an order, if there is one."""
-        return max(self.rng.choice(self._orders) - 0.001, 0.0) if self._orders else None
+        """Return the moment just before an order, or before its errand goes on, if there is one."""
+        where = self.rng.random()
+        # What is between a cancellation and the end of what was cancelled is short.
+        kind = self._orders if where < 0.5 else self._turns if where < 0.75 else self._cancels
+        among = kind or self._orders
+        return max(round(self.rng.choice(among), 3) - 0.001, 0.0) if among else None
 
 
 def _draw_faults(moments: _Moments, sides: int, count: int) -> tuple[FaultSpan, ...]:
@@ -259,14 +273,19 @@ def _draw_crashes(moments: _Moments, count: int) -> tuple[Crash, ...]:
     found = []
     for _ in range(count):
         # A handler takes few commits: one that is to die in it has to be aimed at.
-        order = moments.draw_order() if rng.random() < 0.3 else None
+        order = moments.draw_order() if rng.random() < 0.4 else None
         found.append(
             Crash(
                 at_s=moments.draw() if order is None else order,
                 after="commit" if order is not None else rng.choice(("commit", "call")),
                 count=rng.randrange(1, 15 if order is None else 7),
                 turns=rng.randrange(8),
-                down_s=round(rng.choice((0.5, 5.0, 120.0)) * rng.uniform(0.5, 1.0), 1),
+                # Long enough for what is delayed to come due meanwhile.
+                down_s=round(
+                    rng.choice((0.5, 5.0, 120.0) if order is None else (0.5, 5.0, 30.0, 120.0))
+                    * rng.uniform(0.5, 1.0),
+                    1,
+                ),
             )
         )
     return tuple(sorted(found, key=lambda crash: crash.at_s))
