@@ -25,12 +25,12 @@ from dovetail import errors
 from dovetail.cli.credential import WAYS
 from dovetail.cli.main import COMMANDS
 from dovetail.cli.screen import EXIT_CODES
-from dovetail.connector_sdk.base import Account, Connector, Records, Webhooks
+from dovetail.connector_sdk.base import Account, Connector, Owners, Records, Webhooks
 from dovetail.connector_sdk.spec import Capability, ConcurrencyLimit, RateLimit, Resource
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Made by `make docs` from {source}; edit that instead. -->\n"
-ROLES = {"account": Account, "records": Records, "webhooks": Webhooks}
+ROLES = {"account": Account, "records": Records, "owners": Owners, "webhooks": Webhooks}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -144,10 +144,20 @@ def _connector_section(connector: type[Connector]) -> list[str]:
         ["Resource", "Entity", "Capabilities", "Natural key", "Batch (read, write)", "Guarantees"],
         [_resource_row(resource) for resource in connector.resources],
     )
-    facts = [f"- {_limit(limit)}" for limit in connector.limits]
+    facts = [f"- {fact}" for resource in connector.resources for fact in _resource_facts(resource)]
+    facts += [f"- {_limit(limit)}" for limit in connector.limits]
     facts += [f"- {_concurrency(limit)}" for limit in connector.concurrency]
     facts += [f"- {_ways(connector)}"] if connector.grants else []
     return [*lines, *facts, ""] if facts else lines
+
+
+def _resource_facts(resource: Resource) -> Iterator[str]:
+    if resource.references:
+        told = (
+            f"`{theirs}` as `{one.field}` ({one.resource})"
+            for theirs, one in resource.references.items()
+        )
+        yield f"References of {resource.name}: {', '.join(told)}"
 
 
 def _ways(connector: type[Connector]) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from dovetail.connector_sdk.guard import OPERATIONS, guarded
-from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
+from dovetail.connector_sdk.record import Cursor, Owner, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail, plain_detail
 from dovetail.connector_sdk.spec import (
     Capability,
@@ -193,6 +193,15 @@ class Records(Protocol):
         fields: Sequence[str],
     ) -> list[RemoteRecord | None]:
         """Return, per create whose answer was lost, the record it made after *since*, if any."""
+        ...
+
+
+@runtime_checkable
+class Owners(Protocol):
+    """The role of a platform whose records belong to users of the account."""
+
+    async def read_owners(self) -> list[Owner]:
+        """Return every user that a record can belong to, those who have left included."""
         ...
 
 

@@ -30,6 +30,7 @@ OPERATIONS = (
     "find_many",
     "write",
     "look_up",
+    "read_owners",
     "subscribe",
 )
 """The methods of the roles that talk to a platform."""

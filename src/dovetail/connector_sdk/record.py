@@ -30,19 +30,32 @@ class RemoteRecord(msgspec.Struct, frozen=True, kw_only=True):
     merged_into: str | None = None
 
 
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """A user of the platform's account, to whom records belong there."""
+
+    id: str
+    name: str = ""
+    email: str | None = None
+    active: bool = True
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """
     Some changed records, oldest change first where the platform can order.
 
     Commit `cursor` together with what the records caused, then read on from it. ``more=False``:
     nothing else is visible now; the same cursor finds what comes later (and, for as long as the
-    platform's consistency lag demands, records that were already seen).
+    platform's consistency lag demands, records that were already seen). `wait_s`: the platform is
+    still preparing what comes next; before so many seconds there is nothing to ask for. `trouble`
+    is what went wrong on the way although reading goes on, for people to know.
     """
 
     records: list[RemoteRecord]
     cursor: Cursor
     more: bool
     total: int | None = None
+    wait_s: float = 0.0
+    trouble: ConnectorError | None = None
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):

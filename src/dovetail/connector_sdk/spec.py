@@ -78,6 +78,27 @@ class ErrorRule:
     code: str | None = None
 
 
+OWNERS = "owners"
+"""The target of a `Reference` to one of the account's users; see `dovetail.connector_sdk.base`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """
+    A platform's field whose value is the id of another record there: a contact's company.
+
+    Records and writes of a connector hold the platform's own ids. Which record of ours that is,
+    the sync knows from its links.
+
+    Attributes:
+        field: Our field: ``company_id``.
+        resource: The name of the resource that the id belongs to, or `OWNERS`.
+    """
+
+    field: str
+    resource: str
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """
@@ -94,6 +115,10 @@ class Resource:
         read_batch: Records per read call at most.
         write_batch: Records per write call at most.
         consistency_lag_s: How long a change may stay invisible to `read_page`.
+        references: The platform's field -> what its id stands for; told like any other field to
+            whoever names it.
+        tombstones_for_s: How long `read_page` tells of a delete, None: for good. After that, and
+            for what was deleted without a trace, the sync asks for its records by id.
         answer_lag_s: How long after it was sent a create whose answer was lost may still become
             visible to `look_up`; until then it is not repeated.
         capabilities: What it can do; anything else is refused before a request.
@@ -114,4 +139,6 @@ class Resource:
     capabilities: frozenset[Capability]
     guarantees: Mapping[str, Guarantee] = field(default_factory=dict)
     guarantees_with: Mapping[str, Mapping[str, Guarantee]] = field(default_factory=dict)
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    tombstones_for_s: float | None = None
     answer_lag_s: float = 10.0

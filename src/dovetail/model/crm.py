@@ -18,6 +18,7 @@ class Contact(Entity):
     email: str | None = None
     phone: str | None = None
     mobile_phone: str | None = None
+    company_id: str | None = None
     company_name: str | None = None
     job_title: str | None = None
     street: str | None = None

@@ -1,5 +1,5 @@
 """
-Looking for deletes that nobody told of, on platforms that tell of them by webhook alone.
+Looking for deletes that nobody told of: by webhook alone, for a while only, or not at all.
 
 Every linked record is asked for by id, a slice with each poll, once a day and after a long stop.
 What is not there any more is gone: that answer is the evidence. Where most of what is asked for
@@ -38,9 +38,10 @@ _FEW = 10
 
 
 def needs_sweep(resource: Resource) -> bool:
-    """Return whether a platform tells of deletes by nothing that can be read."""
+    """Return whether there are deletes that reading changes does not tell of."""
     can = resource.capabilities
-    return Capability.TOMBSTONES not in can and Capability.READ_MANY in can
+    tells_all = Capability.TOMBSTONES in can and resource.tombstones_for_s is None
+    return not tells_all and Capability.READ_MANY in can
 
 
 def is_due(row: Any, route: SpokeRoute, now: int) -> bool:

@@ -61,6 +61,7 @@ class FakePlatform(Connector):
                 write_batch=traits.get("write_batch", 20),
                 consistency_lag_s=self.lag_s,
                 answer_lag_s=self.lag_s,
+                tombstones_for_s=traits.get("tombstones_for_s"),
                 capabilities=frozenset(Capability) - frozenset(traits.get("lacks", ())),
             ),
         )

@@ -50,6 +50,16 @@ async def test_a_delete_that_nobody_told_of_arrives_within_a_day(bench):
     await b.close()
 
 
+async def test_it_is_found_where_deletes_are_told_for_a_while_only(bench):
+    b = await people(bench, 3, {"tombstones_for_s": 15 * DAY_S})
+    lose(b, b["b"].find(Email="1@x.com")[0])
+
+    await polls(b, DAY_S + 1200, every_s=1800)
+
+    assert sorted(one.email for one in await b.contacts()) == ["0@x.com", "2@x.com"]
+    await b.close()
+
+
 async def test_it_is_looked_for_at_once_after_a_long_stop(bench):
     b = await people(bench, 3, SILENT)
     lose(b, b["b"].find(Email="1@x.com")[0])

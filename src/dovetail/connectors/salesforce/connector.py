@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from dovetail.connector_sdk.auth import BearerToken
 from dovetail.connector_sdk.base import Connector
 from dovetail.connector_sdk.grant import AuthorizationCode, ClientCredentials, JwtBearer
 from dovetail.connector_sdk.http import Api
-from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
+from dovetail.connector_sdk.record import Cursor, Owner, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail
-from dovetail.connector_sdk.spec import Capability, ConcurrencyLimit, RateLimit, Resource
-from dovetail.connectors.salesforce import change, explanation, fetch, find, soql
+from dovetail.connector_sdk.spec import Capability, ConcurrencyLimit, Guarantee, RateLimit, Resource
+from dovetail.connectors.salesforce import change, explanation, fetch, find, owner, soql
+from dovetail.connectors.salesforce.description import Descriptions
+from dovetail.connectors.salesforce.external_id import SETTING, check_field, external_id_field
 from dovetail.connectors.salesforce.sobject import OBJECTS
 from dovetail.connectors.salesforce.write import RecordWriter
-from dovetail.errors import ConfigError, MalformedResponseError
+from dovetail.errors import MalformedResponseError
 
 _LOGIN = "https://login.salesforce.com"
 _TOKEN = f"{_LOGIN}/services/oauth2/token"
@@ -35,8 +36,11 @@ class Salesforce(Connector):
     The address of the connection is the org's own (``https://acme.my.salesforce.com``). Where the
     setting ``external_id_field`` names a custom field that is an external id and unique, creates
     carry our key in it, and Salesforce itself refuses a second record; each object that
-    is written needs the field. Companies, deals and tickets have no natural key at Salesforce.
-    Deals need a name, a stage and a close date. The setting ``api_version`` is 60.0 unless it says
+    is written needs the field. ``contacts=Hub_Key__c,companies=Erp_Key__c`` names one for each
+    object; those that are left out have none. Companies, deals and tickets have no natural key at
+    Salesforce: an account's website is free text that branches share. Deals need a name, a stage
+    and a close date. Deletes are read from the recycle bin; what was removed from it is found by
+    asking for every record by id, once a day. The setting ``api_version`` is 60.0 unless it says
     otherwise.
     """
 
@@ -64,7 +68,7 @@ class Salesforce(Connector):
 
     def __init__(self, api: Api) -> None:
         super().__init__(api)
-        self._types: dict[str, dict[str, str]] = {}
+        self._descriptions = Descriptions(api)
 
     @classmethod
     def explain(cls, response: ApiResponse) -> ErrorDetail:
@@ -101,9 +105,14 @@ class Salesforce(Connector):
         """Return the names of the fields that the user may write."""
         return frozenset(
             field["name"]
-            for field in await self._describe(resource)
+            for field in (await self._descriptions.fields(resource)).values()
             if field.get("createable") or field.get("updateable")
         )
+
+    def guarantees(self, resource: Resource) -> Mapping[str, Guarantee]:
+        """Return how writes stay single: creates by our key, where the object has a field."""
+        better = resource.guarantees_with[SETTING] if self._key_field(resource) else {}
+        return {**resource.guarantees, **better}
 
     async def prepare(self, resource: Resource) -> None:
         """
@@ -112,20 +121,11 @@ class Salesforce(Connector):
         Raises:
             ConfigError: It does not exist, or does not keep a record from being made twice.
         """
-        name = self._key_field
+        name = self._key_field(resource)
         if name is None:
             return
-        found = {field["name"]: field for field in await self._describe(resource)}
-        field = found.get(name)
-        if field is None or not field.get("externalId") or not field.get("unique", True):
-            what = "does not exist there" if field is None else "is not a unique external id"
-            raise ConfigError(
-                f"The connection's setting external_id_field names {resource.path}.{name}, which "
-                f"{what}. In Salesforce, make it a custom text field marked External ID and "
-                "Unique that the user may see, or remove the setting.",
-                platform=self.platform,
-                field=name,
-            )
+        found = await self._descriptions.fields(resource)
+        check_field(resource, name, found.get(name))
 
     def cursor_at(self, resource: Resource, since: datetime) -> Cursor:
         """Return the cursor that reads every change made at or after *since*."""
@@ -159,40 +159,25 @@ class Salesforce(Connector):
         """Create, update and delete records, one call for each kind and one to read them back."""
         for action in {write.action for write in writes}:
             self.require(resource, _CAPABILITIES[action])
-        types = await self._types_of(resource, writes)
-        return await RecordWriter(self.api, resource, types, self._key_field).write(writes, fields)
+        named = {name for write in writes for name in write.fields}
+        types = await self._descriptions.types(resource, named)
+        key = self._key_field(resource)
+        return await RecordWriter(self.api, resource, types, key).write(writes, fields)
 
     async def look_up(
         self, resource: Resource, creates: Sequence[Write], since: datetime, fields: Sequence[str]
     ) -> list[RemoteRecord | None]:
         """Return the records that lost creates made, by our key or else by their values."""
-        name = self._key_field
+        name = self._key_field(resource)
         if name is None:
             return await find.look_up(self.api, resource, creates, since, fields)
         keys = [write.key for write in creates]
         found = await find.find_many(self.api, resource, name, keys, fields)
         return [found[key][0] if key in found else None for key in keys]
 
-    @property
-    def _key_field(self) -> str | None:
-        return str(self.api.settings.get("external_id_field") or "") or None
+    async def read_owners(self) -> list[Owner]:
+        """Return the users of the org."""
+        return await owner.read_owners(self.api)
 
-    async def _types_of(self, resource: Resource, writes: Sequence[Write]) -> Mapping[str, str]:
-        """Return the type of each field; asked again when a name is new, a field may be, too."""
-        wanted = {name for write in writes for name in write.fields}
-        types = self._types.get(resource.name, {})
-        if wanted - types.keys():
-            types = {field["name"]: field["type"] for field in await self._describe(resource)}
-            self._types[resource.name] = types
-        return types
-
-    async def _describe(self, resource: Resource) -> list[dict[str, Any]]:
-        reply = await self.api.request(
-            "GET",
-            f"{fetch.data_path(self.api)}/sobjects/{resource.path}/describe",
-            operation=f"describe {resource.name}",
-            repeatable=True,
-            expects=("fields",),
-        )
-        fields: list[dict[str, Any]] = reply.json["fields"]
-        return fields
+    def _key_field(self, resource: Resource) -> str | None:
+        return external_id_field(self.api.settings, resource)

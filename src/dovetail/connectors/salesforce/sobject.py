@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dovetail.connector_sdk.spec import Capability, Guarantee, Resource
+from dovetail.connector_sdk.spec import OWNERS, Capability, Guarantee, Reference, Resource
 from dovetail.connectors.salesforce.value import MODIFIED
 from dovetail.model.crm import Company, Contact, Deal, Ticket
 from dovetail.model.entity import Entity
+
+# Deleted rows stay in the recycle bin for 15 days, unless somebody empties it or goes around it.
+_BIN_S = 15 * 86_400.0
+
+_COMPANY = Reference("company_id", "companies")
+_CONTACT = Reference("contact_id", "contacts")
+_OWNER = Reference("owner_id", OWNERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ def _resource(
     entity: type[Entity],
     path: str,
     fields: Mapping[str, str],
+    references: Mapping[str, Reference],
     key_field: str | None = None,
 ) -> Resource:
     return Resource(
@@ -63,6 +71,8 @@ def _resource(
             "delete": Guarantee.IDEMPOTENT,
         },
         guarantees_with={"external_id_field": {"create": Guarantee.PLATFORM_KEY}},
+        references=references,
+        tombstones_for_s=_BIN_S,
     )
 
 
@@ -90,6 +100,7 @@ CONTACTS = SObject(
             "Title": "job_title",
             **_place("Mailing"),
         },
+        {"AccountId": _COMPANY, "OwnerId": _OWNER},
         key_field="Email",
     ),
     identities=(("Email",), ("LastName", "FirstName", "Phone")),
@@ -101,7 +112,8 @@ COMPANIES = SObject(
         "companies",
         Company,
         "Account",
-        # Without a key: there is no field for the domain, and two companies may share a name.
+        # Without a key: there is no field for the domain. Website is free text, with or without
+        # scheme and path, which branches share; names are not unique either.
         {
             "Name": "name",
             "Website": "website",
@@ -110,6 +122,7 @@ COMPANIES = SObject(
             "AnnualRevenue": "annual_revenue",
             **_place("Billing"),
         },
+        {"OwnerId": _OWNER},
     ),
     identities=(("Name", "Phone"),),
     needs="Name",
@@ -122,6 +135,7 @@ DEALS = SObject(
         Deal,
         "Opportunity",
         {"Name": "name", "StageName": "stage", "Amount": "amount", "CloseDate": "close_date"},
+        {"AccountId": _COMPANY, "OwnerId": _OWNER},
     ),
     identities=(("Name", "StageName"),),
     needs="Name",
@@ -141,6 +155,11 @@ TICKETS = SObject(
             "Priority": "priority",
             "Origin": "channel",
             "SuppliedEmail": "requester_email",
+        },
+        {
+            "ContactId": _CONTACT,
+            "AccountId": _COMPANY,
+            "OwnerId": Reference("assignee_id", OWNERS),
         },
     ),
     identities=(("Subject", "SuppliedEmail"),),

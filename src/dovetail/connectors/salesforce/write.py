@@ -70,19 +70,17 @@ class RecordWriter:
             action, rows = calls.pop(0)
             try:
                 reply = await self._send(action, [row for _, row in rows])
-            except _REFUSALS as error:
-                # Halve until the bad row stands alone and its neighbours are through.
-                if len(rows) > 1:
+            except ConnectorError as error:
+                if len(rows) > 1 and _is_about_a_row(error):
+                    # Halve until the bad row stands alone and its neighbours are through.
                     middle = len(rows) // 2
                     calls[:0] = [(action, rows[:middle]), (action, rows[middle:])]
-                else:
-                    outcomes[rows[0][0].key] = error
-            except ConnectorError as error:
+                    continue
                 if isinstance(error, _STOPS):
                     # The other calls would meet the same, or wait for the limit to open.
                     rows = [*rows, *(one for _, more in calls for one in more)]
                     calls.clear()
-                if not outcomes and not calls:
+                if not outcomes and not calls and not isinstance(error, _REFUSALS):
                     raise
                 outcomes |= {write.key: error for write, _ in rows}
             else:
@@ -195,3 +193,8 @@ class RecordWriter:
 
     def _operation(self, action: Action) -> str:
         return f"{action} {self.resource.name}"
+
+
+def _is_about_a_row(error: ConnectorError) -> bool:
+    """Return whether one row may be why the whole call was refused, with nothing written."""
+    return isinstance(error, _REFUSALS) or error.platform_code == "UNABLE_TO_LOCK_ROW"

@@ -1,17 +1,26 @@
 """An API that answers with what Salesforce's documentation shows, and the connector on it."""
 
+import random
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from dovetail.connector_sdk.auth import Credentials
-from dovetail.connector_sdk.http import Api
+from dovetail.connector_sdk.http import AiohttpTransport, Api
 from dovetail.connector_sdk.limits import MemoryBudgetStore, StoredBudget
+from dovetail.connector_sdk.record import Write
 from dovetail.connectors.salesforce import Salesforce
 from dovetail.core import json
-from dovetail.core.clock import LoopClock
-from dovetail.core.transport import HttpResponse, TransportError
+from dovetail.core.clock import LoopClock, SystemClock
+from dovetail.core.transport import HttpRequest, HttpResponse, TransportError
+from dovetail.simulator_sdk.background import served_sandbox
+from dovetail.simulators.salesforce import Salesforce as SalesforceSimulator
+from dovetail.testing.asgi import AsgiTransport
 
+INSTANCE = "https://acme.my.salesforce.com"
+START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 DESCRIBE = {
     "name": "Contact",
     "fields": [
@@ -156,3 +165,120 @@ def contact_row(number, second=0, **more):
 def page_of(*rows, locator=None, total=None):
     body = {"totalSize": total or len(rows), "done": locator is None, "records": list(rows)}
     return body | ({"nextRecordsUrl": locator} if locator else {})
+
+
+class World:
+    """A simulated org in process: connectors on it, what they called, and what people do there."""
+
+    def __init__(self, **options):
+        self.clock = LoopClock(START)
+        self.transport = AsgiTransport()
+        self.calls = []
+        self.lost = []
+        self.simulator = SalesforceSimulator(
+            clock=self.clock,
+            rng=random.Random(1),
+            transport=self.transport,
+            base_url=INSTANCE,
+            **options,
+        )
+        self.transport.add(INSTANCE, self.simulator.app)
+
+    def connector(self, **settings):
+        token = self.simulator.credentials["access_token"]
+        return connector_on(self, INSTANCE, token, self.clock, **settings)
+
+    def lose(self, method, part):
+        """Lose the answer to the next call of that method whose address has *part*."""
+        self.lost.append((method, part))
+
+    async def send(self, request):
+        path = urlsplit(request.url).path
+        self.calls.append(f"{request.method} {path.removeprefix('/services/data/v60.0')}")
+        answer = await self.transport.send(request)
+        for loss in self.lost:
+            if request.method == loss[0] and loss[1] in request.url:
+                self.lost.remove(loss)
+                raise TransportError("connection lost", sent=True)
+        return answer
+
+    async def close(self):
+        return None
+
+    async def sandbox(self, name, body, method="POST"):
+        request = HttpRequest(
+            method=method,
+            url=f"{INSTANCE}/_sandbox/{name}",
+            headers={"Content-Type": "application/json"},
+            body=json.encode(body),
+        )
+        answer = await self.transport.send(request)
+        assert answer.status == 200, answer.body
+        return json.decode(answer.body)
+
+
+def connector_on(transport, base_url, token, clock, **settings):
+    api = Api(
+        platform=Salesforce.platform,
+        title=Salesforce.title,
+        base_url=base_url,
+        auth=Salesforce.auth,
+        credentials=Credentials({"access_token": token}),
+        transport=transport,
+        budget=StoredBudget(
+            store=MemoryBudgetStore(), account="s", limits=Salesforce.limits, clock=clock
+        ),
+        clock=clock,
+        error_rules=Salesforce.error_rules,
+        explain=Salesforce.explain,
+        settings=settings,
+    )
+    return Salesforce(api)
+
+
+@pytest.fixture
+def new_world():
+    return World
+
+
+@pytest.fixture
+def over_socket():
+    """Run a story against a sandbox behind a real socket."""
+
+    async def run(story, **settings):
+        with served_sandbox(["salesforce"]) as sandbox:
+            described = sandbox["salesforce"]
+            transport = AiohttpTransport()
+            token = described["credentials"]["access_token"]
+            clock = SystemClock()
+            try:
+                await story(
+                    connector_on(transport, described["base_url"], token, clock, **settings)
+                )
+            finally:
+                await transport.close()
+
+    return run
+
+
+@pytest.fixture
+def create():
+    return lambda key, **fields: Write(action="create", key=key, fields=fields)
+
+
+@pytest.fixture
+def read_all():
+    """Read changes to their end, waiting as the sync does; also tells the pages."""
+
+    async def read(salesforce, resource, fields, cursor=None):
+        found = SimpleNamespace(records=[], pages=[], cursor=cursor)
+        while True:
+            page = await salesforce.read_page(resource, fields, found.cursor)
+            found.records += page.records
+            found.pages.append(page)
+            found.cursor = json.decode(json.encode(page.cursor))
+            if not page.more:
+                return found
+            await salesforce.api.clock.sleep(page.wait_s)
+
+    return read

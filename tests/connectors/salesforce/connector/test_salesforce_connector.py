@@ -13,6 +13,7 @@ from dovetail.errors import (
     RecordNotFoundError,
     TransientError,
 )
+from dovetail.sync.sweep import needs_sweep
 
 DATA = "/services/data/v60.0"
 CONTACTS = Salesforce.resource("contacts")
@@ -31,6 +32,12 @@ def test_it_is_found_by_its_name_and_has_no_webhooks(salesforce):
     assert isinstance(salesforce, Account)
     assert isinstance(salesforce, Records)
     assert not isinstance(salesforce, Webhooks)
+
+
+@pytest.mark.parametrize("resource", Salesforce.resources, ids=lambda one: one.name)
+def test_what_left_the_recycle_bin_is_looked_for(resource):
+    assert resource.tombstones_for_s == 15 * 86_400
+    assert needs_sweep(resource)
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,21 @@ async def test_after_one_kind_was_written_the_trouble_of_another_is_told_by_row(
     assert type(failed.error) is TransientError
 
 
+async def test_a_lock_that_refuses_a_whole_call_is_met_by_its_row_alone(
+    salesforce, script, row, described
+):
+    locked = errors("UNABLE_TO_LOCK_ROW")
+    script.then(described).then(locked, 400).then(locked, 400).then([ok(2)]).then([row(2)])
+
+    failed, done = await salesforce.write(
+        CONTACTS, [update(1, LastName="X"), update(2, LastName="Y")], FIELDS
+    )
+
+    assert [len(script.body(number)["records"]) for number in (1, 2, 3)] == [2, 1, 1]
+    assert type(failed.error) is TransientError
+    assert done.record.id == id_of(2)
+
+
 async def test_when_the_limit_is_reached_nothing_more_is_sent(salesforce, script, described):
     script.then(described).then([ok(1)]).then(errors("REQUEST_LIMIT_EXCEEDED", "Total"), 403)
 
