@@ -1,0 +1,103 @@
+"""The way between connector and simulator: watched, and over a real socket where a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from dovetail.core.clock import Clock
+from dovetail.core.transport import HttpRequest, HttpResponse, Transport
+
+START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+
+
+class JumpingClock:
+    """Time for tests over sockets: it runs as it does, and whoever sleeps makes it jump."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._start = start
+        self._jumped_s = 0.0
+        self._origin = asyncio.get_running_loop().time()
+
+    def monotonic(self) -> float:
+        """Return seconds since the clock was made, jumps included."""
+        return asyncio.get_running_loop().time() - self._origin + self._jumped_s
+
+    def now(self) -> datetime:
+        """Return the current moment."""
+        return self._start + timedelta(seconds=self.monotonic())
+
+    async def sleep(self, seconds: float) -> None:
+        """Jump, and let other tasks run."""
+        self._jumped_s += max(seconds, 0.0)
+        await asyncio.sleep(0)
+
+
+class Exchange(NamedTuple):
+    """One request as it left, and its answer; None when none came."""
+
+    request: HttpRequest
+    response: HttpResponse | None
+    at: datetime
+
+
+class WatchedTransport:
+    """Carries requests and keeps what was said."""
+
+    def __init__(self, inner: Transport, clock: Clock) -> None:
+        self._inner = inner
+        self._clock = clock
+        self.exchanges: list[Exchange] = []
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Return the answer of the inner transport."""
+        at = self._clock.now()
+        response: HttpResponse | None = None
+        try:
+            response = await self._inner.send(request)
+            return response
+        finally:
+            self.exchanges.append(Exchange(request, response, at))
+
+    async def close(self) -> None:
+        """Close the inner transport."""
+        await self._inner.close()
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve an application on a free loopback port and yield its base URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        server = _Server(
+            uvicorn.Config(
+                app,
+                interface="asgi3",
+                log_level="critical",
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                timeout_graceful_shutdown=1,
+            )
+        )
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            while not server.started:  # noqa: ASYNC110 - uvicorn tells in no other way
+                await asyncio.sleep(0.001)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await running
