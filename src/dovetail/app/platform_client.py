@@ -2,7 +2,8 @@
 ``platform("hubspot").contacts.upsert(contact)``: platform calls from a handler, each a step.
 
 A call is recorded in its run, goes through the account's budget, and is safe to repeat: a create
-that a crash may have made already is looked up before it is made again.
+that a crash may have made already is looked up before it is made again. Calls that concurrent runs
+make of one connection are gathered into its batch calls (`connector_sdk.gathering`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import msgspec
 from dovetail.app.connections import Connections
 from dovetail.app.plans import mapping_of
 from dovetail.connector_sdk.base import Connector, Records
+from dovetail.connector_sdk.gathering import Gathering, Target
 from dovetail.connector_sdk.lane import Lane, current_lane, lane
-from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
+from dovetail.connector_sdk.record import RemoteRecord, Write
 from dovetail.connector_sdk.registry import connector_class
 from dovetail.connector_sdk.spec import Capability, Resource
 from dovetail.core.ids import derive_id
@@ -42,6 +44,7 @@ class PlatformClients:
     def __init__(self, connections: Connections, services: Sequence[Service]) -> None:
         self._connections = connections
         self._services = services
+        self.gathering = Gathering()
         self._prepared: WeakKeyDictionary[Records, dict[str, asyncio.Task[None]]] = (
             WeakKeyDictionary()
         )
@@ -87,9 +90,9 @@ class PlatformClient:
         pairs = mapping_of(self._service, name, self.name, resource)
         return ResourceClient(self, resource, FieldMapping(dict(pairs)))
 
-    async def connector(self) -> Connector:
+    async def connection(self) -> tuple[str, Connector]:
         """
-        Return the connector of the tenant's newest active connection.
+        Return the id of the tenant's newest active connection, and its connector.
 
         Raises:
             MissingCredentialError: There is none.
@@ -106,7 +109,7 @@ class PlatformClient:
                 f"`dovetail connect {self.name} --business {tenant}`.",
                 platform=self.name,
             )
-        return await self._connections.connector(found[-1].id)
+        return found[-1].id, await self._connections.connector(found[-1].id)
 
     @property
     def context(self) -> Context:
@@ -202,7 +205,7 @@ class ResourceClient:
         Records within the platform's consistency lag before *since* are yielded again, because a
         change may become visible late: treat what comes as "look at this", not as "this is new".
         """
-        connector = await self._records()
+        connector = (await self._target()).connector
         lag = timedelta(seconds=self._resource.consistency_lag_s)
         cursor = None if since is None else connector.cursor_at(self._resource, since - lag)
         more = True
@@ -230,27 +233,24 @@ class ResourceClient:
             return await context.step(name, call, *arguments)
 
     async def _find_first(self, field: str, value: str) -> PlatformRecord | None:
-        connector = await self._records(Capability.FIND)
-        found = await connector.find_many(self._resource, field, [value], tuple(self._mapping))
-        records = found.get(value, [])
+        target = await self._target(Capability.FIND)
+        records = await self._client.clients.gathering.find(target, field, value)
         return self._show(records[0]) if records else None
 
     async def _read_one(self, id: str) -> PlatformRecord | None:
-        connector = await self._records(Capability.READ_MANY)
-        record = (await connector.read_many(self._resource, [id], tuple(self._mapping)))[0]
+        target = await self._target(Capability.READ_MANY)
+        record = await self._client.clients.gathering.read(target, id)
         return self._show(record) if record is not None else None
 
     async def _send(self, action: str, id: str | None, fields: dict[str, Any]) -> PlatformRecord:
-        connector = await self._records(Capability(action))
-        await self._client.clients.prepare(connector, self._resource)
-        write = Write(action=action, key=self._key(fields), id=id, fields=fields)  # type: ignore[arg-type]
-        made = await self._made_before(connector, write) if action == "create" else None
+        target = await self._target(Capability(action))
+        await self._client.clients.prepare(target.connector, self._resource)
+        key = self._key(action, id, fields)
+        write = Write(action=action, key=key, id=id, fields=fields)  # type: ignore[arg-type]
+        made = await self._made_before(target.connector, write) if action == "create" else None
         if made is not None:
             return self._show(made, created=True)
-        names = tuple(self._mapping)
-        result: WriteResult = (await connector.write(self._resource, [write], names))[0]
-        if result.error is not None:
-            raise result.error
+        result = await self._client.clients.gathering.write(target, write)
         if result.record is not None:
             return self._show(result.record, created=result.created)
         return PlatformRecord(
@@ -270,7 +270,7 @@ class ResourceClient:
         since = delivery.event.occurred_at
         return (await connector.look_up(self._resource, [write], since, tuple(self._mapping)))[0]
 
-    def _key(self, fields: Mapping[str, Any]) -> str:
+    def _key(self, action: str, id: str | None, fields: Mapping[str, Any]) -> str:
         delivery = self._client.context.delivery
         if delivery is None:
             return str(self._client.context.unit.new_id())
@@ -280,15 +280,22 @@ class ResourceClient:
             delivery.handler,
             self._client.name,
             msgspec.json.encode(fields).decode(),
+            # What one run does to several records is told apart by them within one call.
+            *(() if id is None else (action, id)),
         )
         return derive_id(event.occurred_at, *parts)
 
-    async def _records(self, capability: Capability = Capability.READ_CHANGES) -> Records:
-        connector = await self._client.connector()
+    async def _target(self, capability: Capability = Capability.READ_CHANGES) -> Target:
+        connection_id, connector = await self._client.connection()
         connector.require(self._resource, capability)
         if not isinstance(connector, Records):
             raise UnsupportedCapabilityError(f"{self._client.name} holds no records.")
-        return connector
+        facts = {
+            "platform": self._client.name,
+            "tenant": self._client.context.unit.business_id,
+            "connection": connection_id,
+        }
+        return Target(connector, self._resource, tuple(self._mapping), facts)
 
     def _outbound(self, record: Entity | Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(record, Entity):

@@ -18,6 +18,7 @@ import sys
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextvars import Context
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -131,16 +132,19 @@ class _NoSpan:
 
 
 class _OtelSpan:
-    """A span of OpenTelemetry, current within its block."""
+    """A span of OpenTelemetry, current within its block; other spans may be led to it."""
 
-    __slots__ = ("_block", "_span")
+    __slots__ = ("_block", "_others", "_span")
 
-    def __init__(self, block: Any) -> None:
+    def __init__(self, block: Any, others: Sequence[Any] = ()) -> None:
         self._block = block
+        self._others = others
         self._span: Any = None
 
     def __enter__(self) -> Self:
         self._span = self._block.__enter__()
+        for other in self._others:
+            other.add_link(self._span.get_span_context())
         return self
 
     def __exit__(
@@ -235,6 +239,28 @@ def run_span(
     return _start(f"run {handler}", "consumer", attributes, context=context, links=links)
 
 
+def gathered_span(
+    name: str, contexts: Sequence[Context], /, **attributes: str | int | float | bool
+) -> Span:
+    """
+    Return the span of what is done once for several others, in a trace of its own.
+
+    Args:
+        name: What is done; of few different values.
+        contexts: Where the others are; the current span of each and this one are linked.
+        attributes: Facts; a double underscore in a name stands for a dot.
+    """
+    if _tracer is None:
+        return NO_SPAN
+    from opentelemetry import trace  # noqa: PLC0415 - see begin_tracing
+
+    others = [one.run(trace.get_current_span) for one in contexts]
+    known = [one.get_span_context() for one in others if one.get_span_context().is_valid]
+    links = [trace.Link(one) for one in known[:_MOST_LINKS]]
+    root = trace.set_span_in_context(trace.INVALID_SPAN)
+    return _start(name, "internal", attributes, context=root, links=links, leading_here=others)
+
+
 _MOST_LINKS = 64
 
 
@@ -265,6 +291,7 @@ def _start(
     *,
     context: Any = None,
     links: Sequence[Any] = (),
+    leading_here: Sequence[Any] = (),
 ) -> Span:
     from opentelemetry.trace import SpanKind  # noqa: PLC0415 - see begin_tracing
 
@@ -277,4 +304,4 @@ def _start(
         record_exception=False,  # its text and its traceback may hold a secret
         set_status_on_exception=False,
     )
-    return _OtelSpan(block)
+    return _OtelSpan(block, leading_here)
