@@ -30,6 +30,7 @@ def settle(
         modified: When the platform says that it was modified, in microseconds.
     """
     _confirm_sent(ledger, link, theirs)
+    _report_reverted(ledger, spoke, link, hub, theirs, modified)
     link.seen_modified_at = max(modified, link.seen_modified_at or 0)
     link.seen.update(theirs)
     link.is_changed = True
@@ -93,6 +94,30 @@ def _confirm_sent(ledger: Ledger, link: Link, theirs: dict[str, Any]) -> None:
             confirmed[name] = link.sent.pop(name)
     if confirmed:
         note_write(link, confirmed, ledger.now_micros)
+
+
+def _report_reverted(
+    ledger: Ledger, spoke: SpokePlan, link: Link, hub: Hub, theirs: dict[str, Any], modified: int
+) -> None:
+    """
+    Record a conflict where a write without an answer may have been undone there.
+
+    The field holds what it held before, and yet the record was modified since: either our write
+    was lost, or somebody took its value back. Ours is written again, and a person can see it.
+    """
+    if not link.sent or modified <= (link.seen_modified_at or 0):
+        return
+    entity = ledger.entity.entity
+    for name, value in list(link.sent.items()):
+        their = theirs.get(name)
+        if name in link.frozen or name not in theirs or link.base.get(name, value) != their:
+            continue
+        ours = hub.claim(name)
+        if equivalent(entity, name, value, their) or ours.value != canonical(entity, name, value):
+            continue
+        del link.sent[name]
+        claim = Claim(canonical(entity, name, their), modified, link.connection_id)
+        _record(ledger, link, spoke, hub, FieldConflict(name, ours, claim, ours))
 
 
 def _note(link: Link, hub: Hub, spoke: SpokePlan, theirs: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,15 +14,17 @@ from dovetail.connector_sdk.base import Webhooks
 from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
 from dovetail.core import json
 from dovetail.core.transport import HttpRequest
-from dovetail.model.integration import SyncConflict, SyncError
+from dovetail.model.integration import IntegrationMapping, SyncConflict, SyncError
 from dovetail.runtime.record_document import read_record
 from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import DONE, deliveries, events, records
 from dovetail.simulator_sdk.record import Record
 from dovetail.sync.link import Link, link_of
 from dovetail.sync.schema import sync_links
+from dovetail.testing.app import START
 from dovetail.testing.simulation.bench import Bench, read_bench
-from dovetail.testing.simulation.people import People, Side
+from dovetail.testing.simulation.network import Passage
+from dovetail.testing.simulation.people import Entry, People, Side
 from dovetail.testing.simulation.shop import Shop
 from dovetail.testing.simulation.world import World
 
@@ -45,6 +48,8 @@ class Evidence:
     Attributes:
         links: Every link of the app.
         given_up: What was a dead letter before a person replayed it.
+        linked: When each mapping was made.
+        passages: Calls of the app that took a while.
         live: (side, id) -> record, of the records that are there.
         quiet_writes: Records that were changed after everybody had stopped.
         quiet_calls: Calls of the app in that time.
@@ -59,6 +64,8 @@ class Evidence:
     errors: list[SyncError] = field(default_factory=list)
     unfinished: list[Unfinished] = field(default_factory=list)
     given_up: list[Unfinished] = field(default_factory=list)
+    linked: dict[str, datetime] = field(default_factory=dict)
+    passages: Sequence[Passage] = ()
     webhook_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     sent_webhooks: set[tuple[str, str]] = field(default_factory=set)
     accepted_webhooks: set[tuple[str, str]] = field(default_factory=set)
@@ -107,6 +114,31 @@ class Evidence:
             }
         return self._touched
 
+    def precedes_meeting(self, internal_id: str, entry: Entry) -> bool:
+        """Return whether an edit is older than the link of records that people made apart."""
+        apart = [
+            self.linked[link.mapping_id]
+            for side, links in self.hubs()[internal_id].items()
+            for link in links
+            if link.mapping_id and (side, link.external_id) in self.people.made
+        ]
+        return len(apart) > 1 and START + timedelta(seconds=entry.true_s) <= max(apart)
+
+    def is_overtaken(self, entry: Entry) -> bool:
+        """
+        Return whether a write of that field was under way when a person edited it.
+
+        No platform refuses a batch that was sent before, and none tells what it replaced.
+        """
+        side = self.sides[entry.side]
+        named = (entry.id.encode(), side.their(entry.field).encode())
+        return any(
+            one.sent_s <= entry.true_s < one.ended_s
+            and one.url.startswith(f"{side.simulator.base_url}/")
+            and all(name in one.body for name in named)
+            for one in self.passages
+        )
+
     def is_deaf(self, side: int) -> bool:
         """Return whether webhooks of a side were lost for good: it may tell of deletes only so."""
         sender = self.sides[side].simulator.webhooks
@@ -134,6 +166,9 @@ def read_app(evidence: Evidence, tx: Tx) -> None:
     evidence.links = [link_of(row) for row in tx.rows(sa.select(sync_links))]
     for row in tx.rows(sa.select(records)):
         match row.entity:
+            case "integration_mapping":
+                made_at = read_record(IntegrationMapping, row).created_at
+                evidence.linked[row.id] = made_at or START
             case "sync_conflict":
                 evidence.conflicts.append(read_record(SyncConflict, row))
             case "sync_error":

@@ -152,10 +152,15 @@ def one_record_per_person(evidence: Evidence) -> Found:
 
 def no_edit_is_lost(evidence: Evidence) -> Found:
     """A field that was edited on one side alone holds that edit everywhere."""
-    for internal_id, field, entries in _edited(evidence):
+    for internal_id, field, entries in _judged(evidence):
         last = entries[-1]
         # A field that waits for a person keeps its values until that person has decided.
         if len({entry.side for entry in entries}) > 1 or field in evidence.frozen(internal_id):
+            continue
+        # Of records made apart, the other side's value is as much a person's as the edit is.
+        if evidence.precedes_meeting(internal_id, last) and (
+            same(field, last.value, None) or _is_told(evidence, internal_id, field)
+        ):
             continue
         for name, id, value in _held(evidence, internal_id, field):
             if not same(field, value, last.value):
@@ -189,10 +194,9 @@ def no_value_is_blanked(evidence: Evidence) -> Found:
 
 def no_conflict_is_silent(evidence: Evidence) -> Found:
     """Of two values that people gave one field, the one that is lost is in a conflict."""
-    told = {(one.entity_id, one.field) for one in evidence.conflicts if one.kind == "field"}
-    for internal_id, field, entries in _edited(evidence):
+    for internal_id, field, entries in _judged(evidence):
         last = entries[-1]
-        if len({entry.side for entry in entries}) < 2 or (internal_id, field) in told:
+        if len({entry.side for entry in entries}) < 2 or _is_told(evidence, internal_id, field):
             continue
         for name, id, value in _held(evidence, internal_id, field):
             if not same(field, value, last.value):
@@ -228,7 +232,7 @@ def waiting_fields_rest(evidence: Evidence) -> Found:
 
 def the_later_wins(evidence: Evidence) -> Found:
     """Of two edits of one field within seconds, the policy's choice stands."""
-    for internal_id, field, entries in _edited(evidence):
+    for internal_id, field, entries in _judged(evidence):
         duel = [entry for entry in entries if entry.duel is not None]
         if len(entries) != 2 or len(duel) != 2 or duel[0].duel != duel[1].duel:
             continue
@@ -243,9 +247,7 @@ def the_later_wins(evidence: Evidence) -> Found:
         pending = field in evidence.frozen(internal_id)
         values = [value for _, _, value in _held(evidence, internal_id, field)]
         if evidence.world.policy == "manual-review" and not pending:
-            told = any(
-                one.entity_id == internal_id and one.field == field for one in evidence.conflicts
-            )
+            told = _is_told(evidence, internal_id, field)
             if not told and not all(same(field, value, later.value) for value in values):
                 yield f"{field} of {internal_id} was decided without review", (later.id,)
         elif evidence.world.policy == "last-write-wins" and not all(
@@ -298,6 +300,13 @@ def check(evidence: Evidence) -> list[Violation]:
     ]
 
 
+def _judged(evidence: Evidence) -> Iterator[tuple[str, str, list[Entry]]]:
+    """Yield what was edited, but for edits that a write replaced on its way, unseen."""
+    for internal_id, field, entries in _edited(evidence):
+        if not any(evidence.is_overtaken(entry) for entry in entries):
+            yield internal_id, field, entries
+
+
 def _edited(evidence: Evidence) -> Iterator[tuple[str, str, list[Entry]]]:
     """Yield our id, a field and the edits of it, of the people whom nobody merged or deleted."""
     owner = {
@@ -313,6 +322,14 @@ def _edited(evidence: Evidence) -> Iterator[tuple[str, str, list[Entry]]]:
             found.setdefault((internal_id, entry.field), []).append(entry)
     for (internal_id, field), entries in found.items():
         yield internal_id, field, entries
+
+
+def _is_told(evidence: Evidence, internal_id: str, field: str) -> bool:
+    """Return whether there is a conflict of that field."""
+    return any(
+        one.entity_id == internal_id and one.field == field and one.kind == "field"
+        for one in evidence.conflicts
+    )
 
 
 def _held(evidence: Evidence, internal_id: str, field: str) -> list[tuple[str, str, Any]]:

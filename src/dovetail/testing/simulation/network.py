@@ -6,12 +6,23 @@ import asyncio
 import contextvars
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
 from dovetail.core.transport import HttpRequest, HttpResponse, TransportError
 from dovetail.testing.asgi import AsgiTransport
 from dovetail.testing.simulation.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A call of the app that was under way for a while, by the clock of the world."""
+
+    url: str
+    body: bytes
+    sent_s: float
+    ended_s: float
 
 
 class Network:
@@ -30,6 +41,7 @@ class Network:
         self.sent_webhooks: list[HttpRequest] = []
         self.accepted_webhooks: list[HttpRequest] = []
         self.calls = 0
+        self.passages: list[Passage] = []
         self.on_write: Callable[[str], None] = _nothing
         """Called with the URL of a call of the app that may have changed something, answered."""
 
@@ -61,6 +73,7 @@ class Network:
         label = f"{sender} {request.method} {request.url} {zlib.crc32(request.body):08x}"
         self._trace.add(label)
         loop = asyncio.get_running_loop()
+        sent_s = loop.time()
         task = loop.create_task(self._transport.send(request), context=self._outside())
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
@@ -69,6 +82,10 @@ class Network:
         except TransportError as error:
             self._trace.add(f"{label} broke sent={error.sent}")
             raise
+        finally:
+            if sender == "app" and request.method != "GET" and loop.time() > sent_s:
+                passage = Passage(request.url, request.body, sent_s, loop.time())
+                self.passages.append(passage)
         self._trace.add(f"{label} -> {response.status} {zlib.crc32(response.body):08x}")
         if sender == "app" and request.method != "GET" and response.status < 300:
             self.on_write(request.url)

@@ -346,6 +346,7 @@ class _Run:
     async def _evidence(self, is_settled: bool) -> Evidence:
         evidence = Evidence(self.world, self.sides, self.people, self.shop, is_settled=is_settled)
         evidence.calls = self.network.calls
+        evidence.passages = self.network.passages
         before = self._times()
         quiet = 2.5 * self.world.poll_interval_s
         await self.clock.sleep(quiet)
