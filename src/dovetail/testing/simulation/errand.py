@@ -108,7 +108,7 @@ def draw_errand(seed: int) -> SimulatedErrand | None:
     cancel_s = -1.0
     if rng.random() < 0.3:
         sleep_s = rng.choice((sleep_s, _LONG_SLEEP_S))
-        cancel_s = round(rng.uniform(0.0, min(sleep_s, 200.0) + timeout_s), 1)
+        cancel_s = round(rng.uniform(0.1, min(sleep_s, 200.0) + timeout_s), 1)
     # Before the wait, within it, at its very end, or never.
     waited = rng.choice((-0.5, 0.3, 0.9, 1.0, 1.0, 2.0))
     answer_s = -1.0 if waited == 2.0 else max(sleep_s + waited * timeout_s, 0.1)

@@ -23,7 +23,7 @@ from dovetail.sync.link import Link, link_of
 from dovetail.sync.schema import sync_links
 from dovetail.testing.app import START
 from dovetail.testing.simulation.bench import Bench, read_bench
-from dovetail.testing.simulation.network import Passage
+from dovetail.testing.simulation.network import Answer
 from dovetail.testing.simulation.people import Entry, People, Side
 from dovetail.testing.simulation.shop import Shop
 from dovetail.testing.simulation.world import World
@@ -49,7 +49,7 @@ class Evidence:
         links: Every link of the app.
         given_up: What was a dead letter before a person replayed it.
         linked: When each mapping was made.
-        passages: Calls of the app that took a while.
+        answers: What the platforms told the app.
         live: (side, id) -> record, of the records that are there.
         quiet_writes: Records that were changed after everybody had stopped.
         quiet_calls: Calls of the app in that time.
@@ -65,7 +65,7 @@ class Evidence:
     unfinished: list[Unfinished] = field(default_factory=list)
     given_up: list[Unfinished] = field(default_factory=list)
     linked: dict[str, datetime] = field(default_factory=dict)
-    passages: Sequence[Passage] = ()
+    answers: Sequence[Answer] = ()
     webhook_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     sent_webhooks: set[tuple[str, str]] = field(default_factory=set)
     accepted_webhooks: set[tuple[str, str]] = field(default_factory=set)
@@ -126,17 +126,18 @@ class Evidence:
 
     def is_overtaken(self, entry: Entry) -> bool:
         """
-        Return whether a write of that field was under way when a person edited it.
+        Return whether the app replaced an edit of which no platform had told it.
 
-        No platform refuses a batch that was sent before, and none tells what it replaced.
+        It reads a record before it writes, but no platform refuses a write because of what
+        happened in between, and none tells what a write replaced.
         """
-        side = self.sides[entry.side]
-        named = (entry.id.encode(), side.their(entry.field).encode())
-        return any(
-            one.sent_s <= entry.true_s < one.ended_s
-            and one.url.startswith(f"{side.simulator.base_url}/")
-            and all(name in one.body for name in named)
-            for one in self.passages
+        sent = self.people.replaced.get(entry)
+        if sent is None:
+            return False
+        base_url, id = self.sides[entry.side].simulator.base_url, entry.id.encode()
+        return not any(
+            entry.turn < one.turn <= sent and one.url.startswith(f"{base_url}/") and id in one.body
+            for one in self.answers
         )
 
     def is_deaf(self, side: int) -> bool:

@@ -152,7 +152,7 @@ def one_record_per_person(evidence: Evidence) -> Found:
 
 def no_edit_is_lost(evidence: Evidence) -> Found:
     """A field that was edited on one side alone holds that edit everywhere."""
-    for internal_id, field, entries in _judged(evidence):
+    for internal_id, field, entries in _edited(evidence):
         last = entries[-1]
         # A field that waits for a person keeps its values until that person has decided.
         if len({entry.side for entry in entries}) > 1 or field in evidence.frozen(internal_id):
@@ -163,7 +163,7 @@ def no_edit_is_lost(evidence: Evidence) -> Found:
         ):
             continue
         for name, id, value in _held(evidence, internal_id, field):
-            if not same(field, value, last.value):
+            if not same(field, value, last.value) and not evidence.is_overtaken(last):
                 yield (
                     f"{field} was set to {last.value!r} at "
                     f"{evidence.sides[last.side].name} {last.id} alone; {name} {id} holds "
@@ -194,12 +194,12 @@ def no_value_is_blanked(evidence: Evidence) -> Found:
 
 def no_conflict_is_silent(evidence: Evidence) -> Found:
     """Of two values that people gave one field, the one that is lost is in a conflict."""
-    for internal_id, field, entries in _judged(evidence):
+    for internal_id, field, entries in _edited(evidence):
         last = entries[-1]
         if len({entry.side for entry in entries}) < 2 or _is_told(evidence, internal_id, field):
             continue
         for name, id, value in _held(evidence, internal_id, field):
-            if not same(field, value, last.value):
+            if not same(field, value, last.value) and not evidence.is_overtaken(last):
                 yield (
                     f"{field} was last set to {last.value!r} at {last.id}; {name} {id} holds "
                     f"{value!r} and no conflict says why",
@@ -232,7 +232,7 @@ def waiting_fields_rest(evidence: Evidence) -> Found:
 
 def the_later_wins(evidence: Evidence) -> Found:
     """Of two edits of one field within seconds, the policy's choice stands."""
-    for internal_id, field, entries in _judged(evidence):
+    for internal_id, field, entries in _edited(evidence):
         duel = [entry for entry in entries if entry.duel is not None]
         if len(entries) != 2 or len(duel) != 2 or duel[0].duel != duel[1].duel:
             continue
@@ -242,7 +242,7 @@ def the_later_wins(evidence: Evidence) -> Found:
             field, earlier.value, later.value
         ):
             continue
-        if _others_near(evidence, internal_id, earlier):
+        if _others_near(evidence, internal_id, earlier) or evidence.is_overtaken(later):
             continue
         pending = field in evidence.frozen(internal_id)
         values = [value for _, _, value in _held(evidence, internal_id, field)]
@@ -298,13 +298,6 @@ def check(evidence: Evidence) -> list[Violation]:
         for invariant in INVARIANTS
         for what, about in invariant(evidence)
     ]
-
-
-def _judged(evidence: Evidence) -> Iterator[tuple[str, str, list[Entry]]]:
-    """Yield what was edited, but for edits that a write replaced on its way, unseen."""
-    for internal_id, field, entries in _edited(evidence):
-        if not any(evidence.is_overtaken(entry) for entry in entries):
-            yield internal_id, field, entries
 
 
 def _edited(evidence: Evidence) -> Iterator[tuple[str, str, list[Entry]]]:

@@ -16,13 +16,12 @@ from dovetail.testing.simulation.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A call of the app that was under way for a while, by the clock of the world."""
+class Answer:
+    """What the app was told, and after how many lines of the trace."""
 
+    turn: int
     url: str
     body: bytes
-    sent_s: float
-    ended_s: float
 
 
 class Network:
@@ -41,9 +40,11 @@ class Network:
         self.sent_webhooks: list[HttpRequest] = []
         self.accepted_webhooks: list[HttpRequest] = []
         self.calls = 0
-        self.passages: list[Passage] = []
+        self.answers: list[Answer] = []
         self.on_write: Callable[[str], None] = _nothing
         """Called with the URL of a call of the app that may have changed something, answered."""
+        self.on_call: Callable[[HttpRequest, int], None] = _nothing
+        """Called with such a call, answered or not, and the turn at which it was sent."""
 
     def add(self, base_url: str, app: ASGIApp) -> None:
         """Let an application answer for a base URL."""
@@ -72,8 +73,8 @@ class Network:
         self.calls += sender == "app"
         label = f"{sender} {request.method} {request.url} {zlib.crc32(request.body):08x}"
         self._trace.add(label)
+        sent = self._trace.size
         loop = asyncio.get_running_loop()
-        sent_s = loop.time()
         task = loop.create_task(self._transport.send(request), context=self._outside())
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
@@ -83,10 +84,11 @@ class Network:
             self._trace.add(f"{label} broke sent={error.sent}")
             raise
         finally:
-            if sender == "app" and request.method != "GET" and loop.time() > sent_s:
-                passage = Passage(request.url, request.body, sent_s, loop.time())
-                self.passages.append(passage)
+            if sender == "app" and request.method != "GET":
+                self.on_call(request, sent)
         self._trace.add(f"{label} -> {response.status} {zlib.crc32(response.body):08x}")
+        if sender == "app":
+            self.answers.append(Answer(self._trace.size, request.url, response.body))
         if sender == "app" and request.method != "GET" and response.status < 300:
             self.on_write(request.url)
         return response
@@ -96,4 +98,4 @@ class Network:
         await self._transport.close()
 
 
-def _nothing(_: str) -> None: ...
+def _nothing(*_: object) -> None: ...

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from dovetail.core.transport import HttpRequest
 from dovetail.service.handlers import DEFAULT_TENANT
 from dovetail.simulator_sdk.base import Simulator
 from dovetail.simulator_sdk.record import Record
@@ -56,7 +57,8 @@ class Entry:
     """
     A person gave one field of one record a value.
 
-    `at` is by the platform's own clock, `true_s` by the clock of the world.
+    `at` is by the platform's own clock, `true_s` by the clock of the world, `turn` by the lines of
+    the trace.
     """
 
     side: int
@@ -65,6 +67,7 @@ class Entry:
     value: Any
     at: datetime
     true_s: float
+    turn: int
     duel: int | None = None
 
 
@@ -80,6 +83,9 @@ class People:
     def __init__(self, sides: Sequence[Side], trace: Trace) -> None:
         self.sides = sides
         self.entries: list[Entry] = []
+        self.replaced: dict[Entry, int] = {}
+        """Edits whose value a call of the app replaced, and when that was sent."""
+        self._standing: dict[tuple[int, str, str], tuple[Entry, Any]] = {}
         self.made: set[tuple[int, str]] = set()
         """Records that were there at first or that a person made."""
         self.upset: set[tuple[int, str]] = set()
@@ -135,6 +141,18 @@ class People:
             with contextlib.suppress(RefusedError):
                 self._set(side, record.id, field, _value(field, rng))
             return
+
+    def note_call(self, request: HttpRequest, sent: int) -> None:
+        """Look whether a call of the app, which is over, replaced what somebody had set."""
+        for key, (entry, value) in list(self._standing.items()):
+            side = self.sides[entry.side]
+            named = request.url.startswith(f"{side.simulator.base_url}/")
+            if not named or entry.id.encode() not in request.body:
+                continue
+            record = side.simulator.table(side.resource).get(entry.id)
+            if record is None or record.fields.get(side.their(entry.field)) != value:
+                self.replaced[entry] = sent
+                del self._standing[key]
 
     def _blank(self, side: Side, rng: random.Random, _: Edit) -> None:
         record = _choose(rng, side.records())
@@ -217,12 +235,19 @@ class People:
         self._trace.add(f"person at {side.name} creates {made.id}")
 
     def _set(self, side: Side, id: str, field: str, value: Any, duel: int | None = None) -> None:
-        simulator = side.simulator
-        simulator.update_record(
-            side.resource, id, {side.their(field): value}, source=simulator.ui_source
+        simulator, their = side.simulator, side.their(field)
+        record = simulator.table(side.resource).get(id)
+        before = record.fields.get(their) if record else None
+        turn = self._trace.size
+        changed = simulator.update_record(
+            side.resource, id, {their: value}, source=simulator.ui_source
         )
         moment, true_s = simulator.now(), simulator.clock.monotonic()
-        self.entries.append(Entry(side.position, id, field, value, moment, true_s, duel))
+        # To save what is there already is no edit that anybody could see.
+        if (before or "") != value:
+            entry = Entry(side.position, id, field, value, moment, true_s, turn, duel)
+            self.entries.append(entry)
+            self._standing[side.position, id, field] = entry, changed.fields.get(their)
         self._trace.add(f"person at {side.name} sets {id} {field}={value!r}")
 
 

@@ -105,6 +105,7 @@ class _Run:
         self._background = [asyncio.create_task(driver) for driver in drivers]
         self.people = People(self.sides, self.trace)
         self.network.on_write = self.people.note_write
+        self.network.on_call = self.people.note_call
         await self._start(self.process)
         is_settled = await self._settle(1.0)
         self.trace.add(f"first sync took {self.clock.monotonic() - early:.1f} s")
@@ -314,6 +315,11 @@ class _Run:
         process = self.process
         if not process.is_alive or not process.app._opened or self._webhooks_busy():
             return False
+        # Whoever waited for a write to answer may have edited just now; the next look finds it.
+        entries = self.people.entries
+        look_s = 1.1 * self.world.poll_interval_s + 60
+        if entries and self.clock.monotonic() < entries[-1].true_s + look_s:
+            return False
         try:
             counts = (await process.run(process.app.status()))["deliveries"]
             if counts.get("open", 0) or counts.get("scheduled", 0):
@@ -346,7 +352,7 @@ class _Run:
     async def _evidence(self, is_settled: bool) -> Evidence:
         evidence = Evidence(self.world, self.sides, self.people, self.shop, is_settled=is_settled)
         evidence.calls = self.network.calls
-        evidence.passages = self.network.passages
+        evidence.answers = self.network.answers
         before = self._times()
         quiet = 2.5 * self.world.poll_interval_s
         await self.clock.sleep(quiet)
