@@ -158,6 +158,11 @@ def _resource_facts(resource: Resource) -> Iterator[str]:
             for theirs, one in resource.references.items()
         )
         yield f"References of {resource.name}: {', '.join(told)}"
+    if resource.bulk_read_from:
+        yield (
+            f"From {resource.bulk_read_from} changed {resource.name} on: a bulk job reads them; "
+            "`bulk_read_from` changes it, 0 turns it off"
+        )
 
 
 def _ways(connector: type[Connector]) -> str:

@@ -117,6 +117,9 @@ class Resource:
         consistency_lag_s: How long a change may stay invisible to `read_page`.
         references: The platform's field -> what its id stands for; told like any other field to
             whoever names it.
+        bulk_read_from: From how many changed records on `read_page` reads them with the platform's
+            bulk jobs, None: never.
+        bulk_write_from: The same for the writes of one kind in one call of `write`.
         tombstones_for_s: How long `read_page` tells of a delete, None: for good. After that, and
             for what was deleted without a trace, the sync asks for its records by id.
         answer_lag_s: How long after it was sent a create whose answer was lost may still become
@@ -140,5 +143,7 @@ class Resource:
     guarantees: Mapping[str, Guarantee] = field(default_factory=dict)
     guarantees_with: Mapping[str, Mapping[str, Guarantee]] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)
+    bulk_read_from: int | None = None
+    bulk_write_from: int | None = None
     tombstones_for_s: float | None = None
     answer_lag_s: float = 10.0

@@ -26,7 +26,8 @@ class FakePlatform(Connector):
     Keeps records, oldest change first; reads what `lag_s` lets it see.
 
     `normalise` is what the platform makes of a value; `unique` whether it refuses a second record
-    with one e-mail address; `required` fields must not be blank.
+    with one e-mail address; `required` fields must not be blank. `preparing`: what the next pages
+    tell while there is nothing in them yet.
     """
 
     platform = "fake"
@@ -44,6 +45,7 @@ class FakePlatform(Connector):
         self.modified: dict[str, tuple[int, datetime]] = {}
         self.ended: dict[str, str | None] = {}
         self.calls: list[str] = []
+        self.preparing: list[dict[str, Any]] = []
         self.lost_answers = 0
         self.refused_calls = 0
         self.before_write: Callable[[], None] | None = None
@@ -111,6 +113,9 @@ class FakePlatform(Connector):
     async def read_page(self, resource: Any, fields: Any, cursor: Any) -> Page:
         self._called("read_page")
         after = cursor["after"] if cursor else 0
+        if self.preparing:
+            told = self.preparing.pop(0)
+            return Page(records=[], cursor={"after": after}, more=True, **told)
         horizon = self.bench.clock.now() - timedelta(seconds=self.lag_s)
         changed = sorted(
             (seq, id) for id, (seq, at) in self.modified.items() if seq > after and at <= horizon

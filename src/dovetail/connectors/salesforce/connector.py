@@ -12,7 +12,7 @@ from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import Cursor, Owner, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail
 from dovetail.connector_sdk.spec import Capability, ConcurrencyLimit, Guarantee, RateLimit, Resource
-from dovetail.connectors.salesforce import change, explanation, fetch, find, owner, soql
+from dovetail.connectors.salesforce import change, explanation, fetch, find, owner, soql, watermark
 from dovetail.connectors.salesforce.description import Descriptions
 from dovetail.connectors.salesforce.external_id import SETTING, check_field, external_id_field
 from dovetail.connectors.salesforce.sobject import OBJECTS
@@ -40,8 +40,8 @@ class Salesforce(Connector):
     object; those that are left out have none. Companies, deals and tickets have no natural key at
     Salesforce: an account's website is free text that branches share. Deals need a name, a stage
     and a close date. Deletes are read from the recycle bin; what was removed from it is found by
-    asking for every record by id, once a day. The setting ``api_version`` is 60.0 unless it says
-    otherwise.
+    asking for every record by id, once a day. Very many changed records are read by a bulk job.
+    The setting ``api_version`` is 60.0 unless it says otherwise.
     """
 
     platform = "salesforce"
@@ -60,7 +60,10 @@ class Salesforce(Connector):
         ClientCredentials(tokens_url=_TOKEN, keeps=_KEEPS),
         JwtBearer(tokens_url=_TOKEN, audience=_LOGIN, keeps=_KEEPS),
     )
-    limits = (RateLimit("daily", 100_000, per_s=86_400, setting="daily_limit"),)
+    limits = (
+        RateLimit("daily", 100_000, per_s=86_400, setting="daily_limit"),
+        RateLimit("query-jobs", 10_000, per_s=86_400, path="*/jobs/query"),
+    )
     # It counts calls of 20 s and longer only, but nobody knows beforehand which those will be.
     concurrency = (ConcurrencyLimit("concurrent", 25, setting="concurrent_limit"),)
     resources = tuple(one.resource for one in OBJECTS.values())
@@ -130,14 +133,14 @@ class Salesforce(Connector):
     def cursor_at(self, resource: Resource, since: datetime) -> Cursor:
         """Return the cursor that reads every change made at or after *since*."""
         del resource
-        return change.cursor_at(soql.time(since))
+        return watermark.cursor_at(soql.time(since))
 
     async def read_page(
         self, resource: Resource, fields: Sequence[str], cursor: Cursor | None
     ) -> Page:
         """Return the next records that changed, were deleted or were merged."""
         self.require(resource, Capability.READ_CHANGES)
-        return await change.read_page(self.api, resource, fields, cursor)
+        return await change.read_page(self.api, self._descriptions, resource, fields, cursor)
 
     async def read_many(
         self, resource: Resource, ids: Sequence[str], fields: Sequence[str]

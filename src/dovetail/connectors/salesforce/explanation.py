@@ -74,13 +74,15 @@ def explain(response: ApiResponse) -> ErrorDetail:
     code, message = _code(first), _message(first)
     if not message:
         message = plain_detail(response).message
+    is_limit = code == "REQUEST_LIMIT_EXCEEDED"
     wait = _CONCURRENT_WAIT_S if "concurrent" in message.lower() else _DAILY_WAIT_S
     return ErrorDetail(
         message=message,
         code=code,
         fields=_fields(errors) or None,
         existing_id=_existing_id(first),
-        retry_after_s=wait if code == "REQUEST_LIMIT_EXCEEDED" else None,
+        retry_after_s=wait if is_limit else None,
+        limit="daily" if is_limit else None,
     )
 
 

@@ -17,11 +17,12 @@ _SELECT_BYTES = 8_000
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
-def query(fields: Iterable[str], table: str, where: str = "", *, order: str) -> str:
+def query(fields: Iterable[str], table: str, where: str = "", *, order: str = "") -> str:
     """Return a query; values get into *where* as literals of `text` and `time` alone."""
     condition = f" WHERE {where}" if where else ""
     named = ",".join(column(name) for name in fields)
-    return f"SELECT {named} FROM {table}{condition} ORDER BY {order}"  # noqa: S608 - see column
+    ordered = f" ORDER BY {order}" if order else ""
+    return f"SELECT {named} FROM {table}{condition}{ordered}"  # noqa: S608 - see column
 
 
 def column(name: str) -> str:

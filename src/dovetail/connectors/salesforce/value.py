@@ -13,6 +13,8 @@ from dovetail.connector_sdk.record import RemoteRecord
 
 Row = dict[str, Any]
 
+OWNER = "OwnerId"
+_USER = "005"
 MODIFIED = "SystemModstamp"  # LastModifiedDate stands still when automation changes a row
 
 _exact = msgspec.json.Decoder(float_hook=Decimal)
@@ -28,15 +30,24 @@ def rows_of(body: bytes, within: str | None = None) -> list[Any]:
 
 
 def record_of(row: Row, fields: Iterable[str], money: Collection[str] = ()) -> RemoteRecord:
-    """Return a row as a record; the fields of *money* as decimals, whatever JSON made of them."""
+    """
+    Return a row as a record; the fields of *money* as decimals, whatever JSON made of them.
+
+    Who owns it is left out while it waits in a queue, which is no user.
+    """
+    told = (name for name in fields if name in row and not _is_queue(name, row[name]))
     return RemoteRecord(
         id=row["Id"],
-        fields={name: _told(row[name], name in money) for name in fields if name in row},
+        fields={name: _told(row[name], name in money) for name in told},
         modified_at=moment(row[MODIFIED]),
         created_at=moment(row["CreatedDate"]) if row.get("CreatedDate") else None,
         deleted=bool(row.get("IsDeleted")),
         merged_into=row.get("MasterRecordId") or None,
     )
+
+
+def _is_queue(name: str, value: Any) -> bool:
+    return name == OWNER and bool(value) and not str(value).startswith(_USER)
 
 
 def _told(value: Any, is_money: bool) -> Any:

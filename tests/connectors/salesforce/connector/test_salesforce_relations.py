@@ -91,6 +91,19 @@ async def test_a_company_that_is_not_there_fails_its_record_alone(new_world, cre
     assert (made.error, made.created) == (None, True)
 
 
+async def test_a_queue_is_no_owner_and_not_told(salesforce, script, row, page):
+    queue, person = "00G5e000000AAAAEA2", "0055e000000AAAAEA2"
+    script.then(page(row(1, OwnerId=queue), row(2, OwnerId=person), row(3, OwnerId=None)))
+
+    read = await salesforce.read_page(CONTACTS, ("LastName", "OwnerId"), None)
+
+    assert [one.fields.get("OwnerId", "not told") for one in read.records] == [
+        "not told",
+        person,
+        None,
+    ]
+
+
 async def its_owners(salesforce):
     assert isinstance(salesforce, Owners)
     found = await salesforce.read_owners()
