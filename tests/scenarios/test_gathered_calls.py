@@ -1,7 +1,9 @@
 """Platform calls of runs that go on at the same time: few API calls, and each run as if alone."""
 
 import asyncio
+import shutil
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from opentelemetry import trace
@@ -136,6 +138,27 @@ async def test_a_row_that_is_refused_fails_its_own_run_with_its_own_error():
         assert (await called(world))[UPDATE] <= 4
 
 
+async def test_what_one_run_asks_for_side_by_side_is_told_apart():
+    outcomes = []
+
+    @on("title.given")
+    async def promote(event: Event) -> None:
+        contacts = platform("hubspot").contacts
+        asked = (contacts.update(id, {"jobtitle": "chief"}) for id in event.payload["ids"])
+        outcomes.extend(await asyncio.gather(*asked, return_exceptions=True))
+
+    async with world_of(promote) as world:
+        ids = await ids_of(world, 10)
+
+        await ask(world, "title.given", [{"ids": [*ids, "999999"]}])
+        await done(world)
+
+        assert [one.id for one in outcomes[:-1]] == ids
+        assert isinstance(outcomes[-1], RecordNotFoundError)
+        assert list((await field(world, "jobtitle")).values()).count("chief") == 10
+        assert (await called(world))[UPDATE] == 1
+
+
 async def test_two_runs_that_change_one_record_both_do():
     async with world_of(give_title, give_phone) as world:
         ids = await ids_of(world, 20)
@@ -183,7 +206,8 @@ async def test_calls_that_meet_the_limit_are_made_when_it_opens():
         assert (await called(world))[UPDATE] < 15
 
 
-async def test_a_crash_between_sending_and_recording_makes_nothing_twice(tmp_path):
+@pytest.mark.parametrize("death", ["stopped", "killed"])
+async def test_a_death_between_sending_and_recording_makes_nothing_twice(tmp_path, death):
     async with world_of(
         meet, records=1, platforms=("salesforce",), database=tmp_path / "app.db"
     ) as world:
@@ -205,7 +229,14 @@ async def test_a_crash_between_sending_and_recording_makes_nothing_twice(tmp_pat
         await ask(world, "person.met", [{"name": f"p{n}", "at": "salesforce"} for n in range(40)])
         await sent.wait()
         assert len(await world.records("salesforce")) == 41
+        if death == "killed":
+            # What a process that is gone has left: its files as they are at this moment.
+            for left in list(tmp_path.iterdir()):
+                shutil.copy(left, tmp_path / left.name.replace("app", "left"))
         world.transport.add(simulator.base_url, simulator.app)
+        if death == "killed":
+            await world.app.stop()
+            world.app.settings = replace(world.app.settings, database=tmp_path / "left.db")
         await world.restart()
         await world.settle(60)
 
@@ -267,10 +298,12 @@ def spans(monkeypatch):
 
 
 async def test_a_gathered_call_has_a_trace_of_its_own_linked_with_every_run(spans):
-    async with world_of(give_title) as world:
-        ids = await ids_of(world, 10)
-        await ask(world, "title.given", [{"id": id, "title": "chief"} for id in ids])
-        await done(world)
+    tracer = trace.get_tracer_provider().get_tracer("test")
+    with tracer.start_as_current_span("start of the app"):
+        async with world_of(give_title) as world:
+            ids = await ids_of(world, 10)
+            await ask(world, "title.given", [{"id": id, "title": "chief"} for id in ids])
+            await done(world)
 
     (call,) = [one for one in spans() if one.name == "update contacts"]
     steps = [one for one in spans() if one.name == "step hubspot.contacts.update"]
