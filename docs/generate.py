@@ -163,6 +163,11 @@ def _resource_facts(resource: Resource) -> Iterator[str]:
             f"From {resource.bulk_read_from} changed {resource.name} on: a bulk job reads them; "
             "`bulk_read_from` changes it, 0 turns it off"
         )
+    if resource.bulk_write_from:
+        yield (
+            f"From {resource.bulk_write_from} writes of {resource.name} in one call on: a bulk job "
+            "does them; `bulk_write_from` changes it, 0 turns it off"
+        )
 
 
 def _ways(connector: type[Connector]) -> str:

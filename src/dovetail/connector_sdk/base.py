@@ -31,7 +31,8 @@ class Connector(ABC):
     """
     Base of every platform. An instance speaks for one connection, through its `Api`.
 
-    A connector never retries, sleeps or logs: it raises what happened and the runtime decides.
+    A connector never retries, sleeps or logs: it raises what happened and the runtime decides. It
+    waits for nothing but the platform's own bulk jobs of a `write`.
     """
 
     platform: ClassVar[str]
@@ -177,7 +178,8 @@ class Records(Protocol):
         """
         Apply the writes in the platform's batch calls; one result per write, in order.
 
-        *fields* are read back into each result's `record`. At most `resource.write_batch` writes.
+        *fields* are read back into each result's `record`. At most `resource.write_batch` writes;
+        any number where the resource has `bulk_write_from`.
 
         Raises:
             TransientError: Nothing was applied at all.

@@ -17,8 +17,7 @@ from typing import Any
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import Cursor, Page
 from dovetail.connector_sdk.spec import Resource
-from dovetail.connectors.salesforce import job as jobs
-from dovetail.connectors.salesforce import soql, watermark
+from dovetail.connectors.salesforce import bulk_job, soql, watermark
 from dovetail.connectors.salesforce.description import Descriptions
 from dovetail.connectors.salesforce.fetch import data_path
 from dovetail.connectors.salesforce.sobject import object_of
@@ -90,10 +89,10 @@ class _Reading:
             return self._waiting(await self._make())
         if not self._job["is_done"]:
             id = self._job["id"]
-            told = await jobs.state_of(self._api, "query", id, self._operation)
-            if told["state"] in jobs.ENDED:
-                raise jobs.ended_badly(told, id, self._operation, _ADVICE)
-            if told["state"] != jobs.DONE:
+            told = await bulk_job.state_of(self._api, "query", id, self._operation)
+            if told["state"] in bulk_job.ENDED:
+                raise bulk_job.ended_badly(told, id, self._operation, _ADVICE)
+            if told["state"] != bulk_job.DONE:
                 return self._waiting(id)
             self._job["is_done"] = True
         return await self._results()
@@ -106,7 +105,7 @@ class _Reading:
             "POST",
             f"{data_path(self._api)}/jobs/query",
             operation=self._operation,
-            json={"operation": "queryAll", "query": query, **jobs.CSV},
+            json={"operation": "queryAll", "query": query, **bulk_job.CSV},
             # A job that nobody asks after does no harm: it is one of 10,000 a day.
             repeatable=True,
             expects=("id",),
@@ -116,7 +115,7 @@ class _Reading:
     def _waiting(self, id: str) -> Page:
         polls = self._job["polls"]
         cursor = {**self._cursor, "job": {**self._job, "id": id, "polls": polls + 1}}
-        return Page(records=[], cursor=cursor, more=True, wait_s=jobs.wait_s(polls))
+        return Page(records=[], cursor=cursor, more=True, wait_s=bulk_job.wait_s(polls))
 
     async def _results(self) -> Page:
         locator = self._job["locator"]

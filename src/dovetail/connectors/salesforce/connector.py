@@ -13,6 +13,7 @@ from dovetail.connector_sdk.record import Cursor, Owner, Page, RemoteRecord, Wri
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail
 from dovetail.connector_sdk.spec import Capability, ConcurrencyLimit, Guarantee, RateLimit, Resource
 from dovetail.connectors.salesforce import change, explanation, fetch, find, owner, soql, watermark
+from dovetail.connectors.salesforce.bulk_write import Jobs
 from dovetail.connectors.salesforce.description import Descriptions
 from dovetail.connectors.salesforce.external_id import SETTING, check_field, external_id_field
 from dovetail.connectors.salesforce.sobject import OBJECTS
@@ -40,7 +41,7 @@ class Salesforce(Connector):
     object; those that are left out have none. Companies, deals and tickets have no natural key at
     Salesforce: an account's website is free text that branches share. Deals need a name, a stage
     and a close date. Deletes are read from the recycle bin; what was removed from it is found by
-    asking for every record by id, once a day. Very many changed records are read by a bulk job.
+    asking for every record by id, once a day. Very many records are read and written by bulk jobs.
     The setting ``api_version`` is 60.0 unless it says otherwise.
     """
 
@@ -63,6 +64,8 @@ class Salesforce(Connector):
     limits = (
         RateLimit("daily", 100_000, per_s=86_400, setting="daily_limit"),
         RateLimit("query-jobs", 10_000, per_s=86_400, path="*/jobs/query"),
+        # Of 10,000 rows at most: 150 million a day.
+        RateLimit("ingest-jobs", 15_000, per_s=86_400, path="*/jobs/ingest"),
     )
     # It counts calls of 20 s and longer only, but nobody knows beforehand which those will be.
     concurrency = (ConcurrencyLimit("concurrent", 25, setting="concurrent_limit"),)
@@ -159,7 +162,7 @@ class Salesforce(Connector):
     async def write(
         self, resource: Resource, writes: Sequence[Write], fields: Sequence[str]
     ) -> list[WriteResult]:
-        """Create, update and delete records, one call for each kind and one to read them back."""
+        """Create, update and delete records, by collections or by jobs, and read them back."""
         for action in {write.action for write in writes}:
             self.require(resource, _CAPABILITIES[action])
         named = {name for write in writes for name in write.fields}
@@ -172,6 +175,7 @@ class Salesforce(Connector):
     ) -> list[RemoteRecord | None]:
         """Return the records that lost creates made, by our key or else by their values."""
         name = self._key_field(resource)
+        await Jobs(self.api, resource, name).check_none_runs(len(creates), since)
         if name is None:
             return await find.look_up(self.api, resource, creates, since, fields)
         keys = [write.key for write in creates]

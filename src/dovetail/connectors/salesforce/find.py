@@ -14,7 +14,7 @@ from dovetail.connectors.salesforce.fetch import ask, complete, follow
 from dovetail.connectors.salesforce.sobject import SObject, object_of
 from dovetail.connectors.salesforce.value import Row, record_of, rows_of
 
-_SKEW = timedelta(minutes=5)
+SKEW = timedelta(minutes=5)
 """How far our clock may be ahead of Salesforce's when a lost create is looked up."""
 
 
@@ -45,7 +45,7 @@ async def look_up(
     """
     one = object_of(resource)
     told = [*fields, *(name for names in one.identities for name in names)]
-    created = f"CreatedDate >= {soql.time(since - _SKEW)} AND ("
+    created = f"CreatedDate >= {soql.time(since - SKEW)} AND ("
     conditions = [condition for write in creates if (condition := _condition(one, write))]
     rows = await _rows_where(
         api, resource, told, created, list(dict.fromkeys(conditions)), " OR ", ")"

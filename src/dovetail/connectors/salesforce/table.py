@@ -15,7 +15,7 @@ from dovetail.errors import MalformedResponseError
 
 _DECIMALS = frozenset({"double", "currency", "percent"})
 _WHOLES = frozenset({"int", "long"})
-_NULL = "#N/A"
+NULL = "#N/A"
 
 
 def rows_in(body: bytes, operation: str, expected: str = "") -> list[dict[str, str]]:
@@ -49,23 +49,33 @@ def typed(row: Mapping[str, str], types: Mapping[str, str]) -> Row:
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """
-    Return rows as the CSV of an upload; all have the same columns.
+    Return rows as the CSV of an upload.
 
-    None clears a field: an empty cell would leave it as it is.
+    None clears a field. What a row does not name is an empty cell, which leaves it as it is.
     """
+    columns = columns_of(rows)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0])
-    writer.writerows([_cell(value) for value in row.values()] for row in rows)
+    writer.writerow(columns)
+    for row in rows:
+        cells = cells_of(row)
+        writer.writerow([cells.get(column, "") for column in columns])
     return text.getvalue().encode()
 
 
-def alike(rows: Iterable[Mapping[str, Any]]) -> list[list[int]]:
-    """Return the places of rows that have the same columns, group by group."""
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for place, row in enumerate(rows):
-        groups.setdefault(tuple(sorted(row)), []).append(place)
-    return list(groups.values())
+def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the columns of a table of these rows."""
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def cells_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values of a row as an upload tells them."""
+    return {name: _cell(value) for name, value in row.items()}
+
+
+def size_of(row: Mapping[str, Any]) -> int:
+    """Return how many bytes a row takes in an upload, or a little more."""
+    return sum(len(cell.encode()) + 3 for cell in cells_of(row).values())
 
 
 def _value(text: str, kind: str) -> Any:
@@ -85,7 +95,7 @@ def _value(text: str, kind: str) -> Any:
 
 def _cell(value: Any) -> str:
     if value is None:
-        return _NULL
+        return NULL
     if isinstance(value, bool):
         return "true" if value else "false"
     return bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)

@@ -1,32 +1,30 @@
-"""Writing records in collections: a bad row never fails its neighbours."""
+"""Writing records, few by collections and very many by jobs: a bad row fails no neighbour."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
-from dovetail.connector_sdk.response import ApiResponse
 from dovetail.connector_sdk.spec import Resource
-from dovetail.connectors.salesforce.explanation import row_error
-from dovetail.connectors.salesforce.fetch import data_path, rows_by_id
+from dovetail.connectors.salesforce import bulk_write
+from dovetail.connectors.salesforce.collection import Collections
+from dovetail.connectors.salesforce.fetch import rows_by_id
+from dovetail.connectors.salesforce.outcome import Action, Outcome, Sender, Sending
 from dovetail.connectors.salesforce.sobject import object_of
 from dovetail.connectors.salesforce.value import Row, record_of, untold_record, value_of
 from dovetail.errors import (
     AuthenticationError,
     ConnectorError,
-    OutcomeUnknownError,
+    PermanentError,
     RateLimitedError,
     RecordConflictError,
     RecordInvalidError,
     RecordNotFoundError,
 )
 
-Action = Literal["create", "update", "delete"]
-Outcome = Row | ConnectorError
-Sending = tuple[Write, Row]
+Call = tuple[Sender, Action, list[Sending]]
 
 # The whole call was refused: its JSON, a field, an id. Nothing of it was written.
 _REFUSALS = (RecordInvalidError, RecordConflictError, RecordNotFoundError)
@@ -61,31 +59,52 @@ class RecordWriter:
                 outcomes[write.key] = error
             else:
                 groups.setdefault(write.action, []).append((write, row))
-        sent = await self._send_all(list(groups.items()))
-        return await self._results(writes, outcomes | sent, fields)
+        calls = [call for action, rows in groups.items() for call in self._calls(action, rows)]
+        return await self._results(writes, outcomes | await self._send_all(calls), fields)
 
-    async def _send_all(self, calls: list[tuple[Action, list[Sending]]]) -> dict[str, Outcome]:
+    def _calls(self, action: Action, rows: list[Sending]) -> Iterator[Call]:
+        jobs = bulk_write.Jobs(self.api, self.resource, self.key_field)
+        batches, rows = jobs.batches(rows)
+        yield from ((jobs, action, batch) for batch in batches)
+        yield from self._by_collections(action, rows)
+
+    def _by_collections(self, action: Action, rows: list[Sending]) -> Iterator[Call]:
+        collections = Collections(self.api, self.resource, self.key_field)
+        for start in range(0, len(rows), self.resource.write_batch):
+            yield collections, action, rows[start : start + self.resource.write_batch]
+
+    async def _send_all(self, calls: list[Call]) -> dict[str, Outcome]:
         outcomes: dict[str, Outcome] = {}
         while calls:
-            action, rows = calls.pop(0)
+            sender, action, rows = calls.pop(0)
             try:
-                reply = await self._send(action, [row for _, row in rows])
+                outcomes |= await sender.send(action, rows)
             except ConnectorError as error:
-                if len(rows) > 1 and _is_about_a_row(error):
-                    # Halve until the bad row stands alone and its neighbours are through.
-                    middle = len(rows) // 2
-                    calls[:0] = [(action, rows[:middle]), (action, rows[middle:])]
+                if others := self._otherwise(sender, action, rows, error):
+                    calls[:0] = others
                     continue
                 if isinstance(error, _STOPS):
                     # The other calls would meet the same, or wait for the limit to open.
-                    rows = [*rows, *(one for _, more in calls for one in more)]
+                    rows = [*rows, *(one for _, _, more in calls for one in more)]
                     calls.clear()
                 if not outcomes and not calls and not isinstance(error, _REFUSALS):
                     raise
                 outcomes |= {write.key: error for write, _ in rows}
-            else:
-                outcomes |= self._outcomes(action, rows, reply.json)
         return outcomes
+
+    def _otherwise(
+        self, sender: Sender, action: Action, rows: list[Sending], error: ConnectorError
+    ) -> list[Call]:
+        """Return the calls that do what a refused one did not, so that most of it gets done."""
+        if isinstance(sender, bulk_write.Jobs):
+            is_refused = isinstance(error, PermanentError) and not isinstance(error, _STOPS)
+            return list(self._by_collections(action, rows)) if is_refused else []
+        is_about_a_row = isinstance(error, _REFUSALS) or error.platform_code == "UNABLE_TO_LOCK_ROW"
+        if len(rows) == 1 or not is_about_a_row:
+            return []
+        # Halve until the bad row stands alone and its neighbours are through.
+        middle = len(rows) // 2
+        return [(sender, action, rows[:middle]), (sender, action, rows[middle:])]
 
     def _row(self, write: Write) -> Row:
         values: Row = {}
@@ -100,60 +119,17 @@ class RecordWriter:
                 refused[name] = str(error)
         if refused:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+            operation = f"{write.action} {self.resource.name}"
             raise RecordInvalidError(
-                f"Salesforce was not asked to {self._operation(write.action)} with values that it "
+                f"Salesforce was not asked to {operation} with values that it "
                 f"would refuse: {reasons}. Correct them, or the mapping.",
                 platform="salesforce",
-                operation=self._operation(write.action),
+                operation=operation,
                 fields=refused,
             )
         if write.action == "create" and self.key_field:
             values[self.key_field] = write.key
-        if write.id is not None:
-            values["id"] = write.id
-        return {"attributes": {"type": self.resource.path}, **values}
-
-    async def _send(self, action: Action, rows: Sequence[Row]) -> ApiResponse:
-        path = f"{data_path(self.api)}/composite/sobjects"
-        operation = self._operation(action)
-        if action == "delete":
-            ids = ",".join(row["id"] for row in rows)
-            return await self.api.request(
-                "DELETE",
-                path,
-                operation=operation,
-                query={"ids": ids, "allOrNone": "false"},
-                repeatable=True,
-            )
-        is_upsert = action == "create" and self.key_field is not None
-        return await self.api.request(
-            "PATCH" if is_upsert or action == "update" else "POST",
-            f"{path}/{self.resource.path}/{self.key_field}" if is_upsert else path,
-            operation=operation,
-            json={"allOrNone": False, "records": list(rows)},
-            # A create without our key is the only call that would do more the second time.
-            repeatable=is_upsert or action == "update",
-        )
-
-    def _outcomes(self, action: Action, rows: list[Sending], told: Any) -> dict[str, Outcome]:
-        answers = [*(told if isinstance(told, list) else []), *[None] * len(rows)]
-        return {
-            write.key: self._outcome(action, answer)
-            for (write, _), answer in zip(rows, answers, strict=False)
-        }
-
-    def _outcome(self, action: Action, answer: Any) -> Outcome:
-        operation = self._operation(action)
-        if not isinstance(answer, dict) or (answer.get("success") and not answer.get("id")):
-            return OutcomeUnknownError(
-                f"Salesforce did not say what became of one record when it had to {operation}. "
-                "Look before writing again.",
-                platform="salesforce",
-                operation=operation,
-            )
-        if not answer.get("success"):
-            return row_error(answer.get("errors") or [], operation, is_create=action == "create")
-        return answer
+        return values if write.id is None else {**values, "Id": write.id}
 
     async def _results(
         self, writes: Sequence[Write], outcomes: Mapping[str, Outcome], fields: Sequence[str]
@@ -190,11 +166,3 @@ class RecordWriter:
         )
         created = write.action == "create" and bool(outcome.get("created", True))
         return WriteResult(key=write.key, id=id, created=created, record=record)
-
-    def _operation(self, action: Action) -> str:
-        return f"{action} {self.resource.name}"
-
-
-def _is_about_a_row(error: ConnectorError) -> bool:
-    """Return whether one row may be why the whole call was refused, with nothing written."""
-    return isinstance(error, _REFUSALS) or error.platform_code == "UNABLE_TO_LOCK_ROW"

@@ -54,6 +54,10 @@ class Script:
         self.answers.append((status, body, headers or {}))
         return self
 
+    def then_text(self, text):
+        self.answers.append((200, text, {}))
+        return self
+
     def lose(self):
         self.answers.append(None)
         return self
@@ -65,6 +69,8 @@ class Script:
         if answer is None:
             raise TransportError("connection lost", sent=True)
         status, body, headers = answer
+        if isinstance(body, str):
+            return HttpResponse(status=status, headers=headers, body=body.encode())
         return HttpResponse(
             status=status, headers=headers, body=b"" if body is None else json.encode(body)
         )
@@ -175,6 +181,7 @@ class World:
         self.transport = AsgiTransport()
         self.calls = []
         self.lost = []
+        self.stopped = []
         self.simulator = SalesforceSimulator(
             clock=self.clock,
             rng=random.Random(1),
@@ -192,8 +199,16 @@ class World:
         """Lose the answer to the next call of that method whose address has *part*."""
         self.lost.append((method, part))
 
+    def stop(self, method, part):
+        """Let the next call of that method whose address has *part* never arrive."""
+        self.stopped.append((method, part))
+
     async def send(self, request):
         path = urlsplit(request.url).path
+        for loss in self.stopped:
+            if request.method == loss[0] and loss[1] in request.url:
+                self.stopped.remove(loss)
+                raise TransportError("connection lost", sent=True)
         self.calls.append(f"{request.method} {path.removeprefix('/services/data/v60.0')}")
         answer = await self.transport.send(request)
         for loss in self.lost:
