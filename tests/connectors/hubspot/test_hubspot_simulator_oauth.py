@@ -151,6 +151,21 @@ async def test_a_refresh_token_stays_the_same_until_it_is_forgotten(portal):
     assert refused.json["status"] == "BAD_REFRESH_TOKEN"
 
 
+async def test_where_refresh_tokens_are_replaced_each_is_good_for_one_use(portal):
+    set_to = {"rotates_refresh_tokens": True}
+    portal.simulator.registration = portal.simulator.registration.changed(set_to)
+    first = (await redeem(portal, code=await code_for(portal))).json["refresh_token"]
+
+    renewed = await redeem(portal, grant_type="refresh_token", refresh_token=first)
+    again = await redeem(portal, grant_type="refresh_token", refresh_token=first)
+    portal.token = renewed.json["access_token"]
+
+    assert renewed.json["refresh_token"] != first
+    assert again.status == 400
+    assert again.json["status"] == "BAD_REFRESH_TOKEN"
+    assert (await portal.get("/crm/v3/objects/contacts")).status == 200
+
+
 async def test_the_life_of_tokens_can_be_set(portal):
     await portal.control("app", {"token_life_s": 60})
     issued = await redeem(portal, code=await code_for(portal))

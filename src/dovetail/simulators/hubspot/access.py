@@ -158,6 +158,11 @@ class Access:
         self.grants[granted.refresh_token] = granted
         return granted
 
+    def rotate(self, grant: Grant) -> Grant:
+        """Replace a refresh token; the old one is worth nothing from here on."""
+        del self.grants[grant.refresh_token]
+        return self.grant(grant.scopes)
+
     def open(self, grant: Grant) -> Token:
         """Issue an access token for a grant."""
         life = timedelta(seconds=self._simulator.registration.token_life_s)

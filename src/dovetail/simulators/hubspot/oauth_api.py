@@ -79,6 +79,8 @@ class OAuthApi:
                 grant = self._access.grants.get(form.get("refresh_token", ""))
                 if grant is None:
                     raise bad("BAD_REFRESH_TOKEN", "missing or invalid refresh token")
+                if self._simulator.registration.rotates_refresh_tokens:
+                    grant = self._access.rotate(grant)
             case "authorization_code":
                 grant = self._redeem(form)
             case other:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dovetail.service.handlers import DEFAULT_TENANT
 from dovetail.simulator_sdk.base import Simulator
@@ -12,15 +14,29 @@ from dovetail.testing.simulation.clock import SkewedClock
 from dovetail.testing.simulation.network import Network
 from dovetail.testing.simulation.people import Side
 from dovetail.testing.simulation.process import Process
+from dovetail.testing.simulation.terms import Oauth
 from dovetail.testing.simulation.world import World
+
+_LASTING = ("access_token", "authorization_code")
+"""What an account with OAuth is not connected with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a tenant has on one platform."""
+    """What a tenant has on one platform, and how its tokens end if they do."""
 
     tenant: str
     simulator: Simulator
+    oauth: Oauth | None = None
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What the app is connected with at first."""
+        found = self.simulator.credentials
+        if self.oauth is None:
+            return dict(found)
+        kept = {name: value for name, value in found.items() if name not in _LASTING}
+        return {**kept, "grant": "authorization_code"}
 
 
 def build_accounts(world: World, network: Network) -> list[Account]:
@@ -30,35 +46,39 @@ def build_accounts(world: World, network: Network) -> list[Account]:
     accounts = []
     for position, (tenant, platform) in enumerate(wanted):
         skew = world.skew_s[position] if position < len(world.skew_s) else 0.0
+        oauth = next((one for one in world.oauth if one.side == position), None)
         made = simulator_class(platform)(
             clock=SkewedClock(skew),
             rng=random.Random(f"{world.seed}/{platform}/{tenant}"),
             transport=network,
             records=world.records,
             seed=world.seed,
+            **_ends(platform, oauth),
         )
+        if oauth is not None:
+            made.registration = replace(
+                made.registration,
+                token_life_s=oauth.life_s,
+                rotates_refresh_tokens=oauth.single_use,
+            )
         suffix = "" if tenant == DEFAULT_TENANT else f".{tenant}"
         made.base_url = f"http://{platform}{suffix}.test"
         network.add(made.base_url, made.app)
-        accounts.append(Account(tenant, made))
+        accounts.append(Account(tenant, made, oauth))
     return accounts
 
 
-async def connect_accounts(process: Process, accounts: list[Account]) -> list[Side]:
-    """Give the app a connection to each account; return where it syncs."""
-    ids = []
-    for account in accounts:
-        simulator = account.simulator
-        connection = await process.run(
-            process.app.connections.add(
-                platform=simulator.platform,
-                business_id=account.tenant,
-                secrets=simulator.credentials,
-                base_url=simulator.base_url,
-                webhook_secret=simulator.webhook_secret,
-            )
-        )
-        ids.append(connection.id)
+def _ends(platform: str, oauth: Oauth | None) -> dict[str, Any]:
+    # Salesforce has no life of a token, but a session that ends when it is not used.
+    if oauth is None or platform != "salesforce":
+        return {}
+    return {"session_timeout_s": oauth.life_s}
+
+
+async def plan_sides(
+    process: Process, accounts: Sequence[Account], ids: Sequence[str]
+) -> list[Side]:
+    """Let the app plan with its connections, those of the accounts; return where it syncs."""
     await process.run(process.app.refresh(schedules=False))
     spokes = {route.at.connection_id: route.at for route in process.app.sync.plans.spokes()}
     return [

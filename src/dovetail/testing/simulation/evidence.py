@@ -26,6 +26,7 @@ from dovetail.testing.simulation.bench import Bench, read_bench
 from dovetail.testing.simulation.network import Answer
 from dovetail.testing.simulation.people import Entry, People, Side
 from dovetail.testing.simulation.shop import Shop
+from dovetail.testing.simulation.tokens import Tokens
 from dovetail.testing.simulation.world import World
 
 
@@ -70,6 +71,7 @@ class Evidence:
     sent_webhooks: set[tuple[str, str]] = field(default_factory=set)
     accepted_webhooks: set[tuple[str, str]] = field(default_factory=set)
     bench: Bench = field(default_factory=Bench)
+    tokens: Tokens = field(default_factory=Tokens)
     shipments: Counter[str] = field(default_factory=Counter)
     receipts: Counter[str] = field(default_factory=Counter)
     live: dict[tuple[int, str], Record] = field(default_factory=dict)

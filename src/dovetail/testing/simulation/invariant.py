@@ -21,6 +21,7 @@ from dovetail.testing.simulation.invariant_runtime import (
     tenants_stay_apart,
     writes_stop,
 )
+from dovetail.testing.simulation.invariant_tokens import TOKEN_INVARIANTS
 from dovetail.testing.simulation.invariant_workflow import WORKFLOW_INVARIANTS
 from dovetail.testing.simulation.people import Entry
 
@@ -288,6 +289,7 @@ INVARIANTS: tuple[Callable[[Evidence], Found], ...] = (
     tenants_stay_apart,
     secrets_stay_secret,
     *WORKFLOW_INVARIANTS,
+    *TOKEN_INVARIANTS,
 )
 
 

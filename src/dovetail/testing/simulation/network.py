@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from dovetail.core.transport import HttpRequest, HttpResponse, TransportError
 from dovetail.testing.asgi import AsgiTransport
+from dovetail.testing.simulation.tokens import Tokens
 from dovetail.testing.simulation.trace import Trace
 
 
@@ -31,9 +32,13 @@ class Network:
     Args:
         trace: Where each exchange is noted.
         outside: Makes a context that belongs to no process, for what a server goes on doing.
+        tokens: Where it is noted what the app asks token endpoints for.
     """
 
-    def __init__(self, trace: Trace, outside: Callable[[], contextvars.Context]) -> None:
+    def __init__(
+        self, trace: Trace, outside: Callable[[], contextvars.Context], tokens: Tokens
+    ) -> None:
+        self.tokens = tokens
         self._transport = AsgiTransport({})
         self._trace = trace
         self._outside = outside
@@ -62,6 +67,15 @@ class Network:
         if 200 <= response.status < 300:
             self.accepted_webhooks.append(request)
         return response
+
+    async def browse(self, request: HttpRequest) -> HttpResponse:
+        """
+        Carry what a person does in a browser.
+
+        Raises:
+            TransportError: There is no answer.
+        """
+        return await self._transport.send(request)
 
     async def send_from(self, request: HttpRequest, sender: str) -> HttpResponse:
         """

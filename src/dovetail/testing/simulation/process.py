@@ -20,13 +20,14 @@ from dovetail.app.load import Program
 from dovetail.core.ids import SeededIds
 from dovetail.core.ports import Ports, StoreExecutor
 from dovetail.core.settings import Settings
-from dovetail.core.transport import HttpRequest, HttpResponse
+from dovetail.core.transport import HttpRequest, HttpResponse, TransportError
 from dovetail.errors import StoreError
 from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import STEP
 from dovetail.simulator_sdk.fault import ConnectionCut
 from dovetail.testing.app import IN_MEMORY
 from dovetail.testing.simulation.network import Network
+from dovetail.testing.simulation.tokens import is_token_request
 
 T = TypeVar("T")
 
@@ -56,17 +57,20 @@ class Process:
         self, program: Program, network: Network, clock: Any, seed: str, image: bytes | None
     ) -> None:
         self.is_alive = True
+        self.life = seed
+        self.clock = clock
         self.refusal: str | None = None
         self.on_event: Callable[[str], None] = lambda _: None
         self.image = image
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._network = network
+        self.transport = _Line(self, network)
         rng = random.Random(seed)
         ports = Ports(
             clock=clock,
             ids=SeededIds(clock, random.Random(rng.random())),
             rng=rng,
-            transport=_Line(self, network),
+            transport=self.transport,
             new_executor=lambda _: _Executor(self),
         )
         settings = Settings(
@@ -144,6 +148,8 @@ class Process:
         self.is_alive = False
         self._network.drop(PUBLIC_URL)
         self._take_image()
+        if self._has("FROM token_leases WHERE asked_at IS NOT NULL", ()):
+            self._network.tokens.unsaved.add(self.life)
 
     def _take_image(self) -> None:
         writer = self.app.store._writer
@@ -173,7 +179,7 @@ class Process:
 
     def _has(self, where: str, values: tuple[Any, ...]) -> bool:
         writer = self.app.store._writer
-        if writer is None:
+        if writer is None or writer.closed:
             return False
         raw: Any = writer.connection.dbapi_connection
         return bool(raw.execute(f"SELECT count(*) {where}", values).fetchone()[0])
@@ -207,7 +213,16 @@ class _Line:
         if not process.is_alive:
             await _never()
         process.on_event("call")
-        return await self._network.send_from(request, "app")
+        ended = self._network.tokens.begin(request, process.life, process.clock)
+        try:
+            answer = await self._network.send_from(request, "app")
+        except TransportError:
+            ended(None)
+            raise
+        ended(answer)
+        if is_token_request(request):
+            process.on_event("tokens")
+        return answer
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -13,12 +13,10 @@ from dovetail.app.load import Program, load_program, program_of
 from dovetail.core.clock import LoopClock
 from dovetail.errors import DovetailError
 from dovetail.runtime.store.schema import DEAD
-from dovetail.service.context import send
 from dovetail.service.declaration import Service
 from dovetail.simulator_sdk.fault import parse_fault
 from dovetail.testing.app import START, make_module
-from dovetail.testing.simulation.account import build_accounts, connect_accounts
-from dovetail.testing.simulation.errand import Sending
+from dovetail.testing.simulation.account import build_accounts, plan_sides
 from dovetail.testing.simulation.evidence import (
     Evidence,
     Unfinished,
@@ -31,16 +29,18 @@ from dovetail.testing.simulation.log import captured_log
 from dovetail.testing.simulation.loop import SeededLoop
 from dovetail.testing.simulation.network import Network
 from dovetail.testing.simulation.outcome import Outcome
+from dovetail.testing.simulation.owner import Owner
 from dovetail.testing.simulation.people import People, Side, forget_addresses
+from dovetail.testing.simulation.placing import place
 from dovetail.testing.simulation.process import KilledError, Process, outside, task_factory
 from dovetail.testing.simulation.program import crm_sync
-from dovetail.testing.simulation.shop import Shop, SimulatedAudit, SimulatedOrder
+from dovetail.testing.simulation.shop import Shop
+from dovetail.testing.simulation.tokens import Tokens
 from dovetail.testing.simulation.trace import Trace
 from dovetail.testing.simulation.workshop import Workshop
-from dovetail.testing.simulation.world import Crash, Edit, FaultSpan, StoreSpan, World
+from dovetail.testing.simulation.world import Crash, FaultSpan, StoreSpan, World
 
 _SETTLE_S = 6 * 3600.0
-_AUDITED = 150
 
 
 def simulate(world: World, program: Program | ModuleType | Path | None = None) -> Outcome:
@@ -73,7 +73,7 @@ class _Run:
         self.world = world
         self.clock = LoopClock(START)
         self.trace = Trace(self.clock)
-        self.network = Network(self.trace, outside)
+        self.network = Network(self.trace, outside, Tokens())
         self.lines = lines
         workshop = Workshop(self.clock, lambda: self.process, self.trace.add)
         self.shop = Shop(self.clock, workshop)
@@ -82,6 +82,9 @@ class _Run:
         self.program = self._load(program)
         self.life = 0
         self.process = self._new_process(None)
+        self.owner = Owner(
+            self.accounts, lambda: self.process, self.network, self.clock, self.trace
+        )
         self.people: People
         self.sides: list[Side] = []
         self.refusals: list[str] = []
@@ -103,6 +106,7 @@ class _Run:
         ]
         early = self.clock.monotonic()
         self._background = [asyncio.create_task(driver) for driver in drivers]
+        watch = asyncio.create_task(self.owner.watch())
         self.people = People(self.sides, self.trace)
         self.network.on_write = self.people.note_write
         self.network.on_call = self.people.note_call
@@ -122,6 +126,7 @@ class _Run:
         evidence = await self._evidence(is_settled)
         evidence.given_up = given_up
         violations = tuple(check(evidence))
+        watch.cancel()
         await self._end()
         about = violations[0].about if violations else ()
         return Outcome(
@@ -160,7 +165,7 @@ class _Run:
         self.shop.workshop.open()
         process = self.process
         await process.open()
-        self.sides = await connect_accounts(process, self.accounts)
+        self.sides = await plan_sides(process, self.accounts, await self.owner.connect_all())
         route = process.app.sync.plans.spokes()[0]
         self.world = replace(
             self.world,
@@ -180,7 +185,7 @@ class _Run:
     async def _fault(self, span: FaultSpan) -> None:
         await self._until(span.at_s)
         simulator = self.simulators[span.side % len(self.simulators)]
-        fault = {"kind": span.kind, "probability": span.probability}
+        fault = {"kind": span.kind, "probability": span.probability, "path": span.path}
         if span.seconds is not None:
             fault["seconds"] = span.seconds
         made = parse_fault(fault)
@@ -257,43 +262,12 @@ class _Run:
             edit = waiting.pop(0)
             await self._until(max(edit.at_s, 0.0))
             if edit.kind in ("order", "audit"):
-                await self._place(edit)
+                fellows = self.sides[: len(self.world.platforms)]
+                await place(edit, self.process, fellows, self.shop, self.trace)
                 continue
             follows = self.people.do(edit)
             if follows is not None:
                 waiting = sorted([*waiting, follows], key=lambda one: one.at_s)
-
-    async def _place(self, edit: Edit) -> None:
-        process = self.process
-        if not process.is_alive:
-            return
-        numbers: list[str] = []
-        placed: list[Sending]
-        more: list[Sending] = []
-        if edit.kind == "audit":
-            side = self.sides[edit.side % len(self.world.platforms)]
-            people = [record.id for record in side.records()]
-            told = {"platform": side.name, "people": people[:_AUDITED]}
-            placed = [Sending(SimulatedAudit.asked, told, {})]
-        else:
-            numbers = [f"N{edit.seed}.{n}" for n in range(5 if edit.seed % 4 == 0 else 1)]
-            placed = [Sending(SimulatedOrder.placed, {"number": one}, {}) for one in numbers]
-            more = self.shop.workshop.draw(edit.seed)
-        self.shop.asked.update(numbers)
-
-        async def place() -> None:
-            async with process.app.session():
-                for event_type, told, options in placed + more:
-                    await send(event_type, told, **options)
-
-        try:
-            await process.run(place())
-        except (DovetailError, KilledError) as error:
-            self.trace.add(f"{edit.kind} {numbers} failed: {type(error).__name__}")
-            return
-        self.shop.confirmed.update(numbers)
-        self.shop.workshop.confirmed.update(one.options["key"] for one in more)
-        self.trace.add(f"{edit.kind} {numbers} placed")
 
     # The end.
 
@@ -327,7 +301,7 @@ class _Run:
             status = await process.run(process.app.sync.status())
         except (DovetailError, KilledError):
             return False
-        return bool(status.spokes) and status.is_settled
+        return bool(status.spokes) and status.is_settled and not await self.owner.refused()
 
     async def _replay(self) -> list[Unfinished]:
         """Bring dead letters back, as a person does who has renewed the credentials."""
@@ -350,7 +324,10 @@ class _Run:
         )
 
     async def _evidence(self, is_settled: bool) -> Evidence:
-        evidence = Evidence(self.world, self.sides, self.people, self.shop, is_settled=is_settled)
+        tokens = self.network.tokens
+        evidence = Evidence(
+            self.world, self.sides, self.people, self.shop, tokens=tokens, is_settled=is_settled
+        )
         evidence.calls = self.network.calls
         evidence.answers = self.network.answers
         before = self._times()
@@ -379,6 +356,8 @@ class _Run:
                 evidence.live[side.position, record.id] = record
         evidence.sent_webhooks = read_webhooks(self.network.sent_webhooks, connectors)
         evidence.accepted_webhooks = read_webhooks(self.network.accepted_webhooks, connectors)
+        tokens.refused = await self.owner.refused()
+        evidence.secrets |= tokens.given
         evidence.texts += self.lines
         return evidence
 

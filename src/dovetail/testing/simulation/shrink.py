@@ -9,7 +9,7 @@ from typing import Any
 from dovetail.testing.simulation.outcome import Outcome
 from dovetail.testing.simulation.world import World
 
-_PARTS = ("crashes", "store", "faults", "edits", "skew_s")
+_PARTS = ("crashes", "store", "faults", "edits", "oauth", "skew_s")
 
 
 def shrink(failed: Outcome, play: Callable[[World], Outcome], *, most_tries: int = 60) -> Outcome:

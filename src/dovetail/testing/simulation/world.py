@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from dovetail.testing.simulation.errand import order_moments
+from dovetail.testing.simulation.terms import Oauth, draw_oauth
 
+_Timed = TypeVar("_Timed", bound="FaultSpan | Crash")
 EditKind = Literal[
     "change",
     "duel",
@@ -35,6 +37,7 @@ _CALL_FAULTS = (
     "expired_token",
     "consistency_lag",
 )
+_TOKEN_FAULTS = ("server_error", "latency", "cut_before", "cut_after", "truncate", "rate_limit")
 _WEBHOOK_FAULTS = ("webhook_lost", "webhook_duplicate", "webhook_reorder", "webhook_late")
 
 
@@ -61,7 +64,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class FaultSpan:
-    """A fault of a platform (see `dovetail.simulator_sdk.fault`) for some time."""
+    """A fault of a platform (see `dovetail.simulator_sdk.fault`) for some time, of some paths."""
 
     at_s: float
     length_s: float
@@ -69,6 +72,7 @@ class FaultSpan:
     kind: str
     probability: float
     seconds: float | None = None
+    path: str = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,12 @@ class Crash:
     """
     The process dies `turns` turns of the event loop after its `count`-th `after` from `at_s` on.
 
-    It is started again `down_s` seconds later.
+    `after` is a commit, a call that leaves, or new tokens that arrive. It is started again `down_s`
+    seconds later.
     """
 
     at_s: float
-    after: Literal["commit", "call"]
+    after: Literal["commit", "call", "tokens"]
     count: int
     turns: int
     down_s: float
@@ -117,6 +122,7 @@ class World:
         faults: What breaks at the platforms.
         crashes: When the process dies.
         store: When the database refuses.
+        oauth: The sides whose tokens end and have to be renewed.
     """
 
     seed: int = 0
@@ -133,6 +139,7 @@ class World:
     faults: tuple[FaultSpan, ...] = ()
     crashes: tuple[Crash, ...] = ()
     store: tuple[StoreSpan, ...] = ()
+    oauth: tuple[Oauth, ...] = ()
 
     @classmethod
     def random(
@@ -160,6 +167,10 @@ class World:
         sides = len(platforms) * tenants
         edits = _draw_edits(rng, sides, length, rng.choice((10, 30, 60)))
         moments = _Moments(rng, length, edits)
+        # With a source of its own: what is drawn of tokens changes nothing about the rest.
+        token_rng = random.Random(f"tokens/{seed}")
+        oauth = draw_oauth(token_rng, sides)
+        failing, dying = _draw_renewals(token_rng, oauth if rough else (), length)
         return cls(
             seed=seed,
             platforms=platforms,
@@ -172,9 +183,12 @@ class World:
             deletes=rng.choice(("keep", "propagate")),
             skew_s=tuple(rng.choice((0.0, 0.0, -45.0, 20.0)) for _ in range(sides)),
             edits=edits,
-            faults=_draw_faults(moments, sides, rng.randrange(9)) if rough else (),
-            crashes=_draw_crashes(moments, rng.randrange(5)) if rough else (),
+            faults=_in_order(
+                _draw_faults(moments, sides, rng.randrange(9)) if rough else (), failing
+            ),
+            crashes=_in_order(_draw_crashes(moments, rng.randrange(5)) if rough else (), dying),
             store=_draw_store(moments, rng.randrange(3)) if rough else (),
+            oauth=oauth,
         )
 
     def __str__(self) -> str:
@@ -252,6 +266,10 @@ class _Moments:
         return max(round(self.rng.choice(among), 3) - 0.001, 0.0) if among else None
 
 
+def _in_order(first: Sequence[_Timed], more: Sequence[_Timed]) -> tuple[_Timed, ...]:
+    return tuple(sorted((*first, *more), key=lambda one: one.at_s))
+
+
 def _draw_faults(moments: _Moments, sides: int, count: int) -> tuple[FaultSpan, ...]:
     rng = moments.rng
     spans = [
@@ -302,3 +320,36 @@ def _draw_store(moments: _Moments, count: int) -> tuple[StoreSpan, ...]:
         for _ in range(count)
     ]
     return tuple(sorted(found, key=lambda span: span.at_s))
+
+
+def _draw_renewals(
+    rng: random.Random, oauth: Sequence[Oauth], length: float
+) -> tuple[list[FaultSpan], list[Crash]]:
+    """Break what renews tokens."""
+    faults: list[FaultSpan] = []
+    crashes: list[Crash] = []
+    for one in oauth:
+        for _ in range(rng.randrange(1, 4)):
+            kind = rng.choice(_TOKEN_FAULTS + ("cut_after",) * 3)
+            faults.append(
+                FaultSpan(
+                    at_s=round(rng.uniform(0, length), 1),
+                    length_s=round(one.life_s * rng.uniform(0.5, 1.5), 1),
+                    side=one.side,
+                    kind=kind,
+                    probability=rng.choice((0.3, 0.7)),
+                    seconds=rng.choice((5.0, 25.0)) if kind == "latency" else None,
+                    path="*/token",
+                )
+            )
+        if rng.random() < 0.7:
+            crashes.append(
+                Crash(
+                    at_s=round(rng.uniform(0, length), 1),
+                    after="tokens",
+                    count=rng.randrange(1, 3),
+                    turns=rng.randrange(3),
+                    down_s=round(rng.choice((0.5, 30.0, 120.0)) * rng.uniform(0.5, 1.0), 1),
+                )
+            )
+    return faults, crashes
