@@ -98,7 +98,7 @@ class Connector(ABC):
                 return resource
         known = ", ".join(resource.name for resource in cls.resources)
         raise UnsupportedCapabilityError(
-            f"{cls.title} has no resource {name!r}; it has: {known}.",
+            f"{cls.title} has no resource {name!r}. Choose one of: {known}.",
             platform=cls.platform,
             resource=name,
         )
@@ -113,7 +113,8 @@ class Connector(ABC):
         """
         if capability not in resource.capabilities:
             raise UnsupportedCapabilityError(
-                f"{cls.title} cannot {capability.value} {resource.name}.",
+                f"{cls.title} cannot {capability.value} {resource.name}. Ask only for what "
+                "docs/connectors.md says it can.",
                 platform=cls.platform,
                 resource=resource.name,
                 capability=capability.value,

@@ -59,7 +59,9 @@ def check_signature(given: str, expected: Sequence[str]) -> None:
         WebhookRejectedError: The signature is missing or fits none; status 401.
     """
     if not given:
-        raise WebhookRejectedError("The request is not signed.", status=401)
+        raise WebhookRejectedError(
+            "The request is not signed. Let the platform alone call this address.", status=401
+        )
     # All are compared, so that the time tells nothing about which one fitted.
     fits = [hmac.compare_digest(given.encode(), one.encode()) for one in expected]
     if not any(fits):

@@ -219,9 +219,13 @@ class Simulator:
         return moment - timedelta(microseconds=_micros(moment) % step)
 
     @contextmanager
-    def one_moment(self) -> Iterator[datetime]:
-        """Let time stand still for what is done inside (without awaiting)."""
-        outer = self._moment
+    def one_moment(self, at: datetime | None = None) -> Iterator[datetime]:
+        """
+        Let time stand still for what is done inside (without awaiting).
+
+        *at* is a past moment, for what shows only now: the writes of a long transaction.
+        """
+        outer, self._moment = self._moment, at or self._moment
         self._moment = self.now()
         try:
             yield self._moment

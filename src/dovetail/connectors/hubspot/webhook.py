@@ -45,7 +45,9 @@ def verify(request: WebhookRequest, secrets: Sequence[str], now: datetime) -> No
     stamp = header(request, "x-hubspot-request-timestamp")
     if not (stamp.isascii() and stamp.isdecimal() and len(stamp) < 16):
         raise WebhookRejectedError(
-            "The request has no X-HubSpot-Request-Timestamp in milliseconds.", status=401
+            "The request has no X-HubSpot-Request-Timestamp in milliseconds. Let HubSpot alone "
+            "call this address.",
+            status=401,
         )
     check_age(moment(stamp), now, _MAX_AGE)
     uri = _SIGNED_PLAIN.sub(lambda found: unquote(found[0]), request.url.partition("#")[0])
@@ -69,7 +71,9 @@ def parse(request: WebhookRequest) -> list[WebhookEvent]:
         return [event for item in items for event in _events(item)]
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise WebhookRejectedError(
-            "The body is not HubSpot's array of events; nothing of it was taken.", status=400
+            "The body is not HubSpot's array of events. Nothing of it was taken: look at what "
+            "calls this address.",
+            status=400,
         ) from error
 
 

@@ -62,7 +62,7 @@ class PropertyApi:
     async def create(self, request: Request) -> Response:
         """Define a property, unique or not; that cannot be changed later."""
         kind = kind_of(request)
-        return json_response(self._define(kind, await object_in(request)).to_record(), 201)
+        return json_response(self.define(kind, await object_in(request)).to_record(), 201)
 
     async def create_many(self, request: Request) -> Response:
         """Define properties; one that is refused fails alone."""
@@ -70,7 +70,7 @@ class PropertyApi:
         results, errors = [], []
         for body in await inputs_in(request):
             try:
-                results.append(self._define(kind, body).to_record())
+                results.append(self.define(kind, body).to_record())
             except RefusedError as error:
                 errors.append(refusal.row_error(error, {"name": [str(body.get("name"))]}))
         answer = show_batch(results, errors, at=self._simulator.now())
@@ -101,7 +101,8 @@ class PropertyApi:
                 found.archived = True
         return Response(status_code=204)
 
-    def _define(self, kind: ObjectType, body: dict[str, Any]) -> Property:
+    def define(self, kind: ObjectType, body: dict[str, Any]) -> Property:
+        """Add a property, or refuse it."""
         missing = [name for name in _REQUIRED if not isinstance(body.get(name), str)]
         if missing:
             raise refusal.invalid(f"Some required fields were not set: [{', '.join(missing)}]")

@@ -26,7 +26,7 @@ from dovetail.simulators.hubspot import refusal
 from dovetail.simulators.hubspot.access import ALL_SCOPES, Access
 from dovetail.simulators.hubspot.association_api import AssociationApi
 from dovetail.simulators.hubspot.batch_api import BatchApi
-from dovetail.simulators.hubspot.catalog import OBJECT_TYPES, ObjectType
+from dovetail.simulators.hubspot.catalog import OBJECT_TYPES, ObjectType, group_of
 from dovetail.simulators.hubspot.directory_api import OWNERS, DirectoryApi
 from dovetail.simulators.hubspot.legacy_association_api import LegacyAssociationApi
 from dovetail.simulators.hubspot.lifecycle import follow_deal
@@ -319,6 +319,12 @@ class HubSpotSimulator(Simulator):
     def set_webhook_target(self, url: str | None) -> None:
         """Subscribe a URL to everything."""
         self._webhook_api.subscribe_all(url)
+
+    def add_field(self, resource: str, described: Mapping[str, Any]) -> None:
+        """Define a property as its API does; of text where *described* does not say otherwise."""
+        _, kind, name = self.tables, OBJECT_TYPES[resource], described.get("name")
+        usual = {"label": name, "type": "string", "fieldType": "text", "groupName": group_of(kind)}
+        PropertyApi(self).define(kind, {**usual, **described})
 
     def field_names(self, resource: str) -> frozenset[str]:
         """Return the properties that may be written."""

@@ -21,12 +21,15 @@ class Sample:
         values: Field -> values that come back as they were sent; every declared field has some,
             here or in `record`. None stands where a field can be cleared.
         refused: Field -> a value that the platform refuses by naming the field.
+        custom_field: A field that an account may have on its own, as `Simulator.add_field` takes
+            it; ``name`` is its name.
     """
 
     record: Callable[[int], dict[str, Any]]
     text: str
     values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     refused: Mapping[str, Any] = field(default_factory=dict)
+    custom_field: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -16,6 +16,9 @@ from dovetail.core.clock import Clock
 from dovetail.core.transport import HttpRequest, HttpResponse, Transport
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+
+Instead = Callable[[HttpRequest], HttpResponse | Exception | None]
+"""Says what comes back in place of the platform's answer; None lets the request through."""
 
 
 class JumpingClock:
@@ -47,23 +50,36 @@ class Exchange(NamedTuple):
     response: HttpResponse | None
     at: datetime
 
+    def carries(self, text: str) -> bool:
+        """Return whether the request told the platform a text of ASCII letters and digits."""
+        return text.encode() in self.request.body or text in self.request.url
+
 
 class WatchedTransport:
-    """Carries requests and keeps what was said."""
+    """Carries requests, keeps what was said, and answers in the platform's place when told to."""
 
     def __init__(self, inner: Transport, clock: Clock) -> None:
         self._inner = inner
         self._clock = clock
+        self._under_way = 0
         self.exchanges: list[Exchange] = []
+        self.instead: Instead | None = None
+        self.most_under_way = 0
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Return the answer of the inner transport."""
         at = self._clock.now()
         response: HttpResponse | None = None
+        self._under_way += 1
+        self.most_under_way = max(self.most_under_way, self._under_way)
         try:
-            response = await self._inner.send(request)
+            made = self.instead(request) if self.instead is not None else None
+            if isinstance(made, Exception):
+                raise made
+            response = made if made is not None else await self._inner.send(request)
             return response
         finally:
+            self._under_way -= 1
             self.exchanges.append(Exchange(request, response, at))
 
     async def close(self) -> None:
