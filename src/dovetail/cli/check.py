@@ -53,7 +53,10 @@ async def check(
 
     program = load_program(file)
     known = _connectors()
-    sections = {service.name: explain(service, connectors=known) for service in program.services}
+    sections = {
+        service.name: explain(service, connectors=known, references=_references())
+        for service in program.services
+    }
     if screen.json:
         screen.document(
             {
@@ -139,11 +142,27 @@ def _show_code(screen: Screen, program: Program) -> None:
 
 
 def _connectors() -> Mapping[str, list[str]]:
+    from dovetail.connector_sdk.base import Owners
+    from dovetail.connector_sdk.registry import connector_class, platforms
+    from dovetail.connector_sdk.spec import OWNERS
+
+    found = {name: connector_class(name) for name in platforms()}
+    return {
+        name: [resource.name for resource in one.resources]
+        + ([OWNERS] if issubclass(one, Owners) else [])
+        for name, one in found.items()
+    }
+
+
+def _references() -> Mapping[tuple[str, str], Mapping[str, tuple[str, str]]]:
     from dovetail.connector_sdk.registry import connector_class, platforms
 
     return {
-        name: [resource.name for resource in connector_class(name).resources]
+        (name, resource.name): {
+            theirs: (one.field, one.resource) for theirs, one in resource.references.items()
+        }
         for name in platforms()
+        for resource in connector_class(name).resources
     }
 
 
