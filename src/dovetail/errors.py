@@ -7,6 +7,7 @@ Every error that Dovetail raises, sorted by what happens next.
     |- ConfigError (ValueError)        a person must change something before it can run
     |  |- DeclarationError             a service, handler or mapping is declared wrongly
     |  |- UnknownPlatformError
+    |  |- BrokenExtensionError         what another package adds cannot be used
     |  |- MissingCredentialError
     |  |- UnsupportedCapabilityError   asked of a platform that cannot; raised before any I/O
     |  |- EnvironmentInUseError        the database, port or directory cannot be used now
@@ -85,6 +86,16 @@ class UnknownPlatformError(ConfigError):
     """No connector of that name exists; the message names the closest one."""
 
     code = "unknown-platform"
+
+
+class BrokenExtensionError(ConfigError):
+    """
+    A connector or simulator that another package adds cannot be used; the message says why.
+
+    ``dovetail connectors`` shows every one of them.
+    """
+
+    code = "broken-extension"
 
 
 class MissingCredentialError(ConfigError):

@@ -52,11 +52,8 @@ async def check(
     from dovetail.service.declaration.explanation import explain
 
     program = load_program(file)
-    known = _connectors()
-    sections = {
-        service.name: explain(service, connectors=known, references=_references())
-        for service in program.services
-    }
+    known = _connectors(program)
+    sections = {service.name: explain(service, connectors=known) for service in program.services}
     if screen.json:
         screen.document(
             {
@@ -141,28 +138,14 @@ def _show_code(screen: Screen, program: Program) -> None:
         )
 
 
-def _connectors() -> Mapping[str, list[str]]:
-    from dovetail.connector_sdk.base import Owners
-    from dovetail.connector_sdk.registry import connector_class, platforms
-    from dovetail.connector_sdk.spec import OWNERS
-
-    found = {name: connector_class(name) for name in platforms()}
-    return {
-        name: [resource.name for resource in one.resources]
-        + ([OWNERS] if issubclass(one, Owners) else [])
-        for name, one in found.items()
-    }
-
-
-def _references() -> Mapping[tuple[str, str], Mapping[str, tuple[str, str]]]:
+def _connectors(program: Program) -> Mapping[str, list[str]]:
     from dovetail.connector_sdk.registry import connector_class, platforms
 
+    used = {name for service in program.services for name in service.platform_names}
     return {
-        (name, resource.name): {
-            theirs: (one.field, one.resource) for theirs, one in resource.references.items()
-        }
+        name: [resource.name for resource in connector_class(name).resources]
         for name in platforms()
-        for resource in connector_class(name).resources
+        if name in used
     }
 
 

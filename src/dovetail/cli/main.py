@@ -28,6 +28,8 @@ COMMANDS = (
     "sync",
     "check",
     "sandbox",
+    "new",
+    "connectors",
     "top",
     "events",
     "runs",

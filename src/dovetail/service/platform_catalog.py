@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from dovetail.core.extension import CONNECTORS, extensions
+
 Kind = Literal[
     "crm",
     "ecommerce",
@@ -59,6 +61,22 @@ PLATFORMS: dict[str, Platform] = {
 
 PLATFORM_NAMES: frozenset[str] = frozenset(PLATFORMS)
 """Every name of `PLATFORMS`."""
+
+
+def is_platform(name: str) -> bool:
+    """Return whether a declaration may name it: it is in `PLATFORMS`, or a package adds it."""
+    return name in PLATFORM_NAMES or name in extensions(CONNECTORS)
+
+
+def platform_names() -> list[str]:
+    """Return every name that a declaration may use, in the order of the alphabet."""
+    return sorted({*PLATFORM_NAMES, *extensions(CONNECTORS)})
+
+
+def kind_of_platform(name: str) -> Kind:
+    """Return what a platform is for; nobody says that of one that a package adds."""
+    known = PLATFORMS.get(name)
+    return known.kind if known else "generic"
 
 
 def title_of(platform: str) -> str:

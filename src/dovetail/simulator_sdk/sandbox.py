@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import dovetail.simulators
 from dovetail.core import json
 from dovetail.core.clock import Clock, SystemClock
+from dovetail.core.extension import SIMULATORS, extensions, only_extension
 from dovetail.core.transport import Transport
 from dovetail.errors import EnvironmentInUseError, UnknownPlatformError
 from dovetail.simulator_sdk.base import Simulator
@@ -29,8 +30,12 @@ from dovetail.simulator_sdk.outgoing import OutgoingTransport
 
 
 def simulated_platforms() -> list[str]:
-    """Return the platforms that have a simulator: the modules of `dovetail.simulators`."""
-    return sorted(module.name for module in pkgutil.iter_modules(dovetail.simulators.__path__))
+    """Return the platforms that have a simulator, in Dovetail or in another package."""
+    return sorted({*_built_in(), *extensions(SIMULATORS)})
+
+
+def _built_in() -> frozenset[str]:
+    return frozenset(module.name for module in pkgutil.iter_modules(dovetail.simulators.__path__))
 
 
 def simulator_class(platform: str) -> type[Simulator]:
@@ -39,12 +44,17 @@ def simulator_class(platform: str) -> type[Simulator]:
 
     Raises:
         UnknownPlatformError: There is none of that name.
+        BrokenExtensionError: Another package adds it, and it cannot be used.
     """
     known = simulated_platforms()
     if platform not in known:
         close = get_close_matches(platform, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
         raise UnknownPlatformError(f"no simulator for platform {platform!r}; {hint}")
+    if platform not in _built_in():
+        added = only_extension(SIMULATORS, platform)
+        if added is not None:
+            return added.load(Simulator)
     module = importlib.import_module(f"dovetail.simulators.{platform}")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Simulator) and value.platform == platform:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from dovetail.core.duration import format_duration
 from dovetail.service.declaration.integration import (
@@ -13,13 +15,9 @@ from dovetail.service.declaration.integration import (
     SyncBy,
 )
 from dovetail.service.declaration.price_text import money_text, rate_lines
-from dovetail.service.declaration.reference_text import references_of
-from dovetail.service.declaration.section import Section
 from dovetail.service.declaration.service import Service, SyncedEntity
 from dovetail.service.entity_catalog import singular
-from dovetail.service.platform_catalog import PLATFORMS, title_of
-
-__all__ = ["ENGINES", "Section", "explain"]
+from dovetail.service.platform_catalog import kind_of_platform, title_of
 
 ENGINES: frozenset[str] = frozenset({"sync"})
 """
@@ -40,11 +38,24 @@ _POLICIES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of an explanation: a title, then sentences, then a table (if it has columns)."""
+
+    title: str
+    lines: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain JSON of the section."""
+        return asdict(self)
+
+
 def explain(
     service: Service,
     *,
     connectors: Mapping[str, Collection[str]] | None = None,
-    references: Mapping[tuple[str, str], Mapping[str, tuple[str, str]]] | None = None,
     engines: Collection[str] = ENGINES,
 ) -> list[Section]:
     """
@@ -54,8 +65,6 @@ def explain(
         service: The declaration.
         connectors: The connectors there are: platform -> the resources it holds (``contacts``).
             When not given, nothing is said about connectors.
-        references: Platform and resource -> the platform's field -> our field and the resource
-            that it points to.
         engines: The engines there are.
     """
     config = _config(service)
@@ -66,7 +75,6 @@ def explain(
         _conflicts(service, config),
         *_mappings(service),
         _unmapped(service, connectors),
-        references_of(service, references or {}),
         _routing(service),
         _payments(config),
         _named("Workflows", config.workflows),
@@ -95,7 +103,7 @@ def _platforms(
     idle = not service.entities_synced and len(names) > len(_config(service).processors)
     lines = ("No entities are declared under integration, so nothing is synced.",) if idle else ()
     columns: tuple[str, ...] = ("Platform", "Name", "Kind")
-    rows = [(title_of(name), name, str(PLATFORMS[name].kind)) for name in names]
+    rows = [(title_of(name), name, str(kind_of_platform(name))) for name in names]
     if connectors is None:
         return Section("Platforms", lines, columns, tuple(rows))
     held = [", ".join(sorted(connectors.get(name, ()))) or "none yet" for name in names]

@@ -33,7 +33,7 @@ from dovetail.service.entity_catalog import (
     resolve_field,
     singular,
 )
-from dovetail.service.platform_catalog import PLATFORM_NAMES
+from dovetail.service.platform_catalog import is_platform, platform_names
 
 
 class SyncMode(StrEnum):
@@ -139,9 +139,9 @@ def read_field_policies(value: object) -> Table[Table[str]]:
                 problems.append(
                     unknown(str(field), noun, mappable_fields(entity), name, str(field))
                 )
-            elif str(policy) not in FIELD_POLICIES and str(policy) not in PLATFORM_NAMES:
+            elif str(policy) not in FIELD_POLICIES and not is_platform(str(policy)):
                 noun = "a policy, nor a platform that owns the field"
-                allowed = (*FIELD_POLICIES, *sorted(PLATFORM_NAMES))
+                allowed = (*FIELD_POLICIES, *platform_names())
                 problems.append(unknown(str(policy), noun, allowed, name, str(field)))
             else:
                 fields[resolved] = str(policy)

@@ -23,7 +23,7 @@ from dovetail.service.entity_catalog import (
     resolve_field,
     singular,
 )
-from dovetail.service.platform_catalog import PLATFORM_NAMES
+from dovetail.service.platform_catalog import is_platform, platform_names
 from dovetail.service.spelling import closest
 
 
@@ -133,8 +133,8 @@ def _read_platforms(
     problems: list[Problem] = []
     for platform, pairs in platforms.items():
         name = str(platform)
-        if name not in PLATFORM_NAMES:
-            problems.append(unknown(name, "a platform", sorted(PLATFORM_NAMES), name))
+        if not is_platform(name):
+            problems.append(unknown(name, "a platform", platform_names(), name))
         if not isinstance(pairs, Mapping):
             message = f"must be a table of fields, not {kind_of(pairs)}."
             problems.append(Problem((name,), message))

@@ -25,7 +25,7 @@ from dovetail.service.declaration.problem import (
 from dovetail.service.declaration.routing import Routing
 from dovetail.service.declaration.value import Platforms, Text, choice
 from dovetail.service.entity_catalog import find_entity, resolve_field
-from dovetail.service.platform_catalog import PLATFORM_NAMES, PLATFORMS, Kind
+from dovetail.service.platform_catalog import Kind, is_platform, kind_of_platform, platform_names
 from dovetail.service.spelling import closest, snake_case
 
 
@@ -153,7 +153,9 @@ class Service(Declaration):
             return "payment"
         if config.campaigns:
             return "marketing"
-        kinds = Counter(PLATFORMS[name].kind for name in self.platform_names)
+        kinds = Counter(kind_of_platform(name) for name in self.platform_names)
+        # Nobody says what a platform is for that another package adds; the others tell.
+        del kinds["generic"]
         if kinds:
             return kinds.most_common(1)[0][0]
         return "routing" if self.routing else "generic"
@@ -194,7 +196,7 @@ def _declared_platforms(fields: Mapping[str, Any]) -> set[str]:
     )
     # A misspelt platform is reported where it stands; here it counts as what was meant.
     return {
-        name if name in PLATFORM_NAMES else closest(name, PLATFORM_NAMES) or name
+        name if is_platform(name) else closest(name, platform_names()) or name
         for names in lists
         if isinstance(names, list | tuple)
         for name in names
@@ -212,7 +214,7 @@ def _check_mappings(fields: Mapping[str, Any]) -> list[Problem]:
     for entity, platforms in mappings.items():
         for platform, pairs in platforms.items() if isinstance(platforms, Mapping) else ():
             path = ("mappings", str(entity), str(platform))
-            if platform in PLATFORM_NAMES and platform not in declared:
+            if is_platform(str(platform)) and platform not in declared:
                 message = f"{platform!r} is not a platform of this service."
                 options = tuple(sorted(declared))
                 problems.append(Problem(path, message, options, closest(platform, options)))

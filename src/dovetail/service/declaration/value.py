@@ -20,7 +20,7 @@ from dovetail.service.declaration.problem import (
     unknown,
 )
 from dovetail.service.entity_catalog import ENTITY_NAMES, find_entity, plural
-from dovetail.service.platform_catalog import PLATFORM_NAMES
+from dovetail.service.platform_catalog import is_platform, platform_names
 from dovetail.service.spelling import closest
 
 C = TypeVar("C", bound=StrEnum)
@@ -141,7 +141,7 @@ def read_platform(name: str) -> str:
     Raises:
         ProblemsError: It does not.
     """
-    return _one_of(name, "a platform", sorted(PLATFORM_NAMES))
+    return name if is_platform(name) else _one_of(name, "a platform", platform_names())
 
 
 def read_entity(name: str) -> str:
