@@ -9,7 +9,7 @@ from dovetail.model.commerce import (
     OrderItem,
     Product,
 )
-from dovetail.model.crm import Company, Contact, Deal, Ticket
+from dovetail.model.crm import Company, Contact, Deal, Owner, Ticket
 from dovetail.model.entity import Entity
 from dovetail.model.event import Event, EventType
 from dovetail.model.integration import (
@@ -57,6 +57,7 @@ __all__ = [
     "Invoice",
     "Order",
     "OrderItem",
+    "Owner",
     "Payment",
     "PlatformBinding",
     "PlatformRecord",

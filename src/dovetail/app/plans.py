@@ -12,10 +12,11 @@ import structlog
 from dovetail.app.connections import Connections
 from dovetail.connector_sdk.base import Connector, Records
 from dovetail.connector_sdk.registry import platforms
-from dovetail.connector_sdk.spec import Resource
+from dovetail.connector_sdk.spec import Capability, Resource
 from dovetail.core.clock import Clock
 from dovetail.core.ids import derive_id
 from dovetail.errors import BrokenExtensionError, ConnectorError, UnsupportedCapabilityError
+from dovetail.model.entity import wire_name
 from dovetail.model.integration import Connection, Integration, PlatformBinding
 from dovetail.runtime.record_table import change_record, insert_record, load_records
 from dovetail.runtime.refusal import is_refused
@@ -28,6 +29,7 @@ log = structlog.get_logger("dovetail.plans")
 _MOMENT = datetime(2020, 1, 1, tzinfo=UTC)
 """Part of the derived ids of integrations, which depend on nothing but service and tenant."""
 _ANSWER_S = 5.0
+_WRITES = frozenset({Capability.CREATE, Capability.UPDATE, Capability.DELETE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +138,10 @@ class Planner:
         if not isinstance(connector, Records):
             return None
         fields = dict(mapping_of(service, synced.name, platform, resource))
+        references = _refer(service, synced, connector, resource, fields, planned)
         for name in await self._missing(connector, resource, connection.id, fields):
             ours = fields.pop(name)
+            references.pop(ours, None)
             planned.notes.append(
                 f"{connector.title} has no field {name!r} on {synced.name}: {ours} is not synced "
                 f"there. Create the field at {connector.title}, or take it out of "
@@ -149,6 +153,8 @@ class Planner:
             resource=synced.name,
             fields=fields,
             priority=priority,
+            outbound=bool(resource.capabilities & _WRITES),
+            references=references,
         )
 
     async def _missing(
@@ -184,6 +190,51 @@ def mapping_of(
         if platform in declared:
             return declared[platform].pairs
     return resource.fields
+
+
+def _refer(
+    service: Service,
+    synced: SyncedEntity,
+    connector: Connector,
+    resource: Resource,
+    fields: dict[str, str],
+    planned: Planned,
+) -> dict[str, str]:
+    """
+    Return our field -> the entity that it points to, and bring *fields* in line.
+
+    A reference is synced where its target is. The connector's own mapping gains what can be
+    synced; a declared one has what it names, and loses, with a note, what cannot.
+    """
+    targets = {
+        one.name: wire_name(one.entity)
+        for one in service.entities_synced
+        if _holds(connector, one.name)
+    }
+    declared = connector.platform in service.mappings.get(_singular(synced), {})
+    references: dict[str, str] = {}
+    for theirs, reference in resource.references.items():
+        if declared and fields.get(theirs) != reference.field:
+            continue
+        if reference.resource in targets:
+            fields[theirs] = reference.field
+            references[reference.field] = targets[reference.resource]
+        elif fields.pop(theirs, None) is not None:
+            planned.notes.append(
+                f"{synced.name} have {reference.field} at {connector.title}, which is left alone: "
+                f"{service.name} does not sync {reference.resource} there. Add "
+                f"{reference.resource!r} to its entities, or take {theirs!r} out of "
+                f"mappings.{_singular(synced)}.{connector.platform}."
+            )
+    return references
+
+
+def _holds(connector: Connector, name: str) -> bool:
+    try:
+        connector.resource(name)
+    except UnsupportedCapabilityError:
+        return False
+    return True
 
 
 def _singular(synced: SyncedEntity) -> str:

@@ -16,6 +16,7 @@ from dovetail.core import json
 
 if TYPE_CHECKING:
     from dovetail.app.load import Program
+    from dovetail.connector_sdk.base import Connector
     from dovetail.runtime.handler import HandlerSpec
     from dovetail.runtime.open_runs import OpenRunsReport
     from dovetail.runtime.schedule import Schedule
@@ -52,8 +53,12 @@ async def check(
     from dovetail.service.declaration.explanation import explain
 
     program = load_program(file)
-    known = _connectors(program)
-    sections = {service.name: explain(service, connectors=known) for service in program.services}
+    used = _used_connectors(program)
+    known = _held(used)
+    sections = {
+        service.name: explain(service, connectors=known, references=_references(used))
+        for service in program.services
+    }
     if screen.json:
         screen.document(
             {
@@ -138,14 +143,33 @@ def _show_code(screen: Screen, program: Program) -> None:
         )
 
 
-def _connectors(program: Program) -> Mapping[str, list[str]]:
+def _used_connectors(program: Program) -> Mapping[str, type[Connector]]:
     from dovetail.connector_sdk.registry import connector_class, platforms
 
     used = {name for service in program.services for name in service.platform_names}
+    return {name: connector_class(name) for name in platforms() if name in used}
+
+
+def _held(connectors: Mapping[str, type[Connector]]) -> Mapping[str, list[str]]:
+    from dovetail.connector_sdk.base import Owners
+    from dovetail.connector_sdk.spec import OWNERS
+
     return {
-        name: [resource.name for resource in connector_class(name).resources]
-        for name in platforms()
-        if name in used
+        name: [resource.name for resource in one.resources]
+        + ([OWNERS] if issubclass(one, Owners) else [])
+        for name, one in connectors.items()
+    }
+
+
+def _references(
+    connectors: Mapping[str, type[Connector]],
+) -> Mapping[tuple[str, str], Mapping[str, tuple[str, str]]]:
+    return {
+        (name, resource.name): {
+            theirs: (one.field, one.resource) for theirs, one in resource.references.items()
+        }
+        for name, connector in connectors.items()
+        for resource in connector.resources
     }
 
 

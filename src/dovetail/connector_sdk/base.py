@@ -11,6 +11,7 @@ from dovetail.connector_sdk.guard import OPERATIONS, guarded
 from dovetail.connector_sdk.record import Cursor, Owner, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail, plain_detail
 from dovetail.connector_sdk.spec import (
+    OWNERS,
     Capability,
     ConcurrencyLimit,
     ErrorRule,
@@ -19,12 +20,29 @@ from dovetail.connector_sdk.spec import (
     Resource,
 )
 from dovetail.errors import UnsupportedCapabilityError
+from dovetail.model.crm import Owner as OwnerEntity
 
 if TYPE_CHECKING:
     from dovetail.connector_sdk.auth import Auth
     from dovetail.connector_sdk.grant import Grant
     from dovetail.connector_sdk.http import Api
     from dovetail.connector_sdk.webhook import WebhookEvent, WebhookReply, WebhookRequest
+
+
+OWNER_RESOURCE = Resource(
+    name=OWNERS,
+    entity=OwnerEntity,
+    path="",
+    key_field="email",
+    key_is_unique=False,
+    modified_field="",
+    fields={"email": "email", "name": "name", "active": "active"},
+    read_batch=100,
+    write_batch=1,
+    consistency_lag_s=0.0,
+    capabilities=frozenset({Capability.READ_CHANGES}),
+)
+"""What every platform with the role `Owners` holds as well, to be read only."""
 
 
 class Connector(ABC):
@@ -96,6 +114,8 @@ class Connector(ABC):
         for resource in cls.resources:
             if resource.name == name:
                 return resource
+        if name == OWNERS and issubclass(cls, Owners):
+            return OWNER_RESOURCE
         known = ", ".join(resource.name for resource in cls.resources)
         raise UnsupportedCapabilityError(
             f"{cls.title} has no resource {name!r}. Choose one of: {known}.",

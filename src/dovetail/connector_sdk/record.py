@@ -63,13 +63,15 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     One wanted change. `key` is the caller's stable name for it (one per record and batch).
 
     ``create`` has no `id`; `fields` are the platform's names and values. ``update`` touches only
-    the fields given. ``delete`` has no fields.
+    the fields given. ``delete`` has no fields. `replaces` is, for fields that are references, the
+    id that both sides last agreed on: what an update lets go of where there may be several.
     """
 
     action: Literal["create", "update", "delete"]
     key: str
     id: str | None = None
     fields: dict[str, Any] = {}
+    replaces: dict[str, str] = {}
 
 
 class WriteResult(msgspec.Struct, frozen=True, kw_only=True):

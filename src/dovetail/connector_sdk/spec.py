@@ -88,7 +88,9 @@ class Reference:
     A platform's field whose value is the id of another record there: a contact's company.
 
     Records and writes of a connector hold the platform's own ids. Which record of ours that is,
-    the sync knows from its links.
+    the sync knows from its links. None points to nothing; an id of something that is no record of
+    the resource is not told at all. A record may tell a list of ids where there are several, the
+    preferred one first: the sync takes the one that it holds, or else the first.
 
     Attributes:
         field: Our field: ``company_id``.

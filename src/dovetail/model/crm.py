@@ -36,6 +36,20 @@ class Contact(Entity):
     total_spent: Decimal | None = None
 
 
+class Owner(Entity):
+    """
+    A user of the platforms' accounts, to whom records belong.
+
+    The natural key is the e-mail address. One who has left stays, with `active` False.
+    """
+
+    __indexes__ = ("email",)
+
+    name: str | None = None
+    email: str | None = None
+    active: bool | None = None
+
+
 class Company(Entity):
     """An organisation. The natural key is the web domain."""
 

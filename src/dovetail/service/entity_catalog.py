@@ -7,7 +7,7 @@ from typing import Any, get_args
 import msgspec
 
 from dovetail.model.commerce import Customer, Fulfillment, InventoryLevel, Order, Product
-from dovetail.model.crm import Company, Contact, Deal, Ticket
+from dovetail.model.crm import Company, Contact, Deal, Owner, Ticket
 from dovetail.model.entity import Entity, fields_of, wire_name
 from dovetail.model.payment import AccountingEntry, Invoice, Payment, Refund, Subscription
 from dovetail.model.social import Post
@@ -18,6 +18,7 @@ ENTITIES: tuple[type[Entity], ...] = (
     Company,
     Deal,
     Ticket,
+    Owner,
     Order,
     Product,
     Customer,

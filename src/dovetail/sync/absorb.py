@@ -26,6 +26,7 @@ from dovetail.sync.ledger import Desk, Ledger
 from dovetail.sync.link import ACTIVE, AMBIGUOUS, DETACHED, GONE, MERGED, QUARANTINED, Link
 from dovetail.sync.merge import absorb_gone, absorb_merge, keep_edited
 from dovetail.sync.plan import Deletes, Route, SpokePlan, SpokeRoute
+from dovetail.sync.reference import Told
 from dovetail.sync.settle import settle
 
 MAX_RECORDS = 200
@@ -96,10 +97,12 @@ class Absorber:
             internal_id = self._take_one(record, read_micros)
             if internal_id is not None:
                 touched[internal_id] = None
-        for internal_id in touched:
-            hub = self.ledger.hubs[internal_id]
+        hubs = [self.ledger.hubs[internal_id] for internal_id in touched]
+        for spoke in self.ledger.entity.spokes:
+            self.ledger.references.load_ours(spoke, hubs)
+        for hub in hubs:
             if hub.record is not None or hub.is_new:
-                self._rekey(internal_id)
+                self._rekey(hub.id)
                 self.ledger.fan_out(hub)
         if self._is_own:
             for name in ("seen", "echoes", "stale"):
@@ -111,6 +114,7 @@ class Absorber:
         ids = [record.id for record in records]
         ids += [record.merged_into for record in records if record.merged_into]
         ledger.load_external(connection_id, ids)
+        ledger.references.load_theirs(self.spoke, records)
         linked = (ledger.link(connection_id, external_id) for external_id in ids)
         ledger.load_internal(link.internal_id for link in linked if link and link.internal_id)
         unknown = [record for record in records if self._is_unmatched(record)]
@@ -131,6 +135,8 @@ class Absorber:
         ledger, spoke = self.ledger, self.spoke
         ledger.counts[spoke.connection_id, "seen"] += 1
         link = ledger.link(spoke.connection_id, record.id)
+        if record.deleted or record.merged_into not in (None, record.id):
+            ledger.references.ended(spoke.connection_id, record.id)
         if record.merged_into and record.merged_into != record.id:
             return absorb_merge(ledger, spoke, record, link)
         if record.deleted:
@@ -144,11 +150,14 @@ class Absorber:
         if link is None or link.state == AMBIGUOUS:
             link = self._match(record, link, theirs)
             if link.internal_id is None:
+                theirs |= self._refer(record, link, None)
                 link.seen, link.seen_modified_at, link.is_changed = theirs, modified, True
                 return None
         if link.state == GONE:
             link.state, link.is_changed = ACTIVE, True
+            ledger.references.linked(link)
         hub = ledger.hubs[link.internal_id or ""]
+        theirs |= self._refer(record, link, hub)
         if hub.record is None and not hub.is_new:
             self._part(link, hub, theirs)
             return None
@@ -181,18 +190,31 @@ class Absorber:
             return False
         # Read before our last write came through, and the platform's clock cannot tell the two
         # apart. If it shows anything else than we know, look again instead of guessing.
-        values = self._read(record)
+        values = self._read(record) | self._told(record, link, None).values
         if any(link.seen.get(name) != value for name, value in values.items()):
             self.ledger.refetch(self.spoke, record.id)
         self.ledger.counts[link.connection_id, "stale"] += 1
         return True
 
+    def _refer(self, record: RemoteRecord, link: Link, hub: Hub | None) -> dict[str, Any]:
+        """Return what the record points to, as our ids; what is not linked yet is waited for."""
+        told = self._told(record, link, hub)
+        self.ledger.references.note(self.spoke, link, told)
+        return dict(told.values)
+
+    def _told(self, record: RemoteRecord, link: Link, hub: Hub | None) -> Told:
+        held = {
+            name: [link.base.get(name), link.sent.get(name), hub.value(name) if hub else None]
+            for name in self.spoke.references
+        }
+        return self.ledger.references.told(self.spoke, record.fields, held)
+
     def _read(self, record: RemoteRecord) -> dict[str, Any]:
-        """Return the literal values that our fields can hold."""
+        """Return the literal values that our fields can hold, references apart."""
         entity = self.ledger.entity.entity
         values: dict[str, Any] = {}
         for their_name, our_name in self.spoke.fields.items():
-            if their_name not in record.fields:
+            if their_name not in record.fields or our_name in self.spoke.references:
                 continue
             try:
                 value = literal(entity, our_name, record.fields[their_name])
@@ -206,6 +228,8 @@ class Absorber:
         """As `_read`; the first sight of a value that cannot be held is recorded."""
         values = self._read(record)
         for their_name, our_name in self.spoke.fields.items():
+            if our_name in self.spoke.references:
+                continue
             if their_name in record.fields and our_name not in values:
                 if link is not None and link.seen_modified_at == to_micros(record.modified_at):
                     continue

@@ -17,14 +17,16 @@ from dovetail.runtime.log import EventDraft, EventLog
 from dovetail.runtime.retry import Retry
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.sync.conflict import PENDING
+from dovetail.sync.draft import CHANGED, PUSH, REFER
 from dovetail.sync.fetch import Fetch
 from dovetail.sync.gate import Gate
-from dovetail.sync.ledger import CHANGED, PUSH, Desk
+from dovetail.sync.ledger import Desk
 from dovetail.sync.local import LocalEdits
 from dovetail.sync.plan import Plans, SpokeRoute, SyncPlan
 from dovetail.sync.platform import ConnectionSource, Platforms
 from dovetail.sync.poll import POLL, Poll, PollProgress
 from dovetail.sync.push import Push
+from dovetail.sync.refer import Refer
 from dovetail.sync.review import list_conflicts, release, resolve_conflict
 from dovetail.sync.status import SyncStatus, read_status
 
@@ -94,6 +96,7 @@ class SyncEngine:
         self._poll = Poll(store, self._desk, self._platforms, on_progress)
         self._fetch = Fetch(store, self._desk, self._platforms)
         self._push = Push(store, self._desk, self._platforms)
+        self._refer = Refer(store, self._desk)
         self._local = LocalEdits(store, self._desk)
 
     def handlers(self) -> list[HandlerSpec]:
@@ -122,6 +125,14 @@ class SyncEngine:
                 batch=Batch(size=_MOST, group=_by_entity),
                 coalesce=True,
                 accepts=self._local.accepts,
+            ),
+            HandlerSpec(
+                name=REFER,
+                patterns=(REFER,),
+                call=self._refer.handle,
+                retry=_RETRY,
+                batch=Batch(size=_MOST, group=_by_connection),
+                coalesce=True,
             ),
             HandlerSpec(
                 name=PUSH,

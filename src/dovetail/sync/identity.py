@@ -25,6 +25,7 @@ NATURAL_KEYS: dict[str, tuple[str, Callable[[str], str]]] = {
     "contact": ("email", _mail),
     "customer": ("email", _mail),
     "company": ("domain", _domain),
+    "owner": ("email", _mail),
     "product": ("sku", _code),
 }
 """Entity -> the field that identifies it, and how that is normalised."""

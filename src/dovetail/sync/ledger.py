@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -26,6 +25,7 @@ from dovetail.runtime.record_table import change_record, delete_record, insert_r
 from dovetail.runtime.store.port import Tx
 from dovetail.sync.counter import Counts, add_counts
 from dovetail.sync.cursor import is_open
+from dovetail.sync.draft import SOURCE, changed_draft, push_draft, push_key
 from dovetail.sync.hub import (
     Hub,
     find_by_keys,
@@ -44,13 +44,7 @@ from dovetail.sync.link import (
 )
 from dovetail.sync.plan import Plans, Route, SpokePlan
 from dovetail.sync.policy import Rules
-
-PUSH = "sync.push"
-CHANGED = "platform.changed"
-
-_LOOK_AGAIN = timedelta(seconds=1)
-"""Long enough for a platform whose times are whole seconds to tell two changes apart."""
-_PLATFORM_PREFIX = "sync:"
+from dovetail.sync.reference import References
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +77,7 @@ class Ledger:
         self._pushes: dict[str, None] = {}
         self._removed: list[Hub] = []
         self._open: dict[str, bool] = {}
+        self.references = References(tx, desk.plans, self.plan, self.entity.name)
         spokes = route.entity.spokes
         self.rules = Rules(
             policy=self.plan.policy,
@@ -153,6 +148,7 @@ class Ledger:
         """Make a link point to a record of ours, and show it to handlers as a mapping."""
         link.internal_id, link.state, link.is_changed = internal_id, ACTIVE, True
         self._of.setdefault(internal_id, []).append(link)
+        self.references.linked(link)
         if link.mapping_id is not None:
             changes = {"internal_id": internal_id, "synced_at": self.now}
             self.change_own(IntegrationMapping, link.mapping_id, changes)
@@ -258,21 +254,7 @@ class Ledger:
 
     def refetch(self, spoke: SpokePlan, external_id: str) -> None:
         """Ask for another look at a platform's record, once the clock has moved on."""
-        self._drafts.append(
-            EventDraft(
-                type=CHANGED,
-                key=f"{spoke.connection_id}:{spoke.resource}:{external_id}",
-                payload={
-                    "connection_id": spoke.connection_id,
-                    "resource": spoke.resource,
-                    "record_id": external_id,
-                    "kind": "updated",
-                },
-                business_id=self.plan.business_id,
-                source=_PLATFORM_PREFIX + "engine",
-                due_at=self.now + _LOOK_AGAIN,
-            )
-        )
+        self._drafts.append(changed_draft(spoke, external_id, self.plan.business_id, self.now))
 
     def fan_out(self, hub: Hub) -> None:
         """Ask for a push wherever a spoke does not hold what it should."""
@@ -293,6 +275,7 @@ class Ledger:
             self._made = []
         add_counts(self.tx, self.entity.name, self.counts)
         self.counts = Counter()
+        self._drafts += self.references.save()
         self._append()
 
     def _tell_others(self, hub: Hub) -> None:
@@ -308,8 +291,12 @@ class Ledger:
         links = self.links_of(hub.id, spoke.connection_id)
         if not links:
             return self.is_open(spoke)
-        link = links[0]
-        return link.state == ACTIVE and bool(link.diff(hub.values(spoke.our_fields)))
+        return links[0].state == ACTIVE and bool(self.lacking(links[0], hub, spoke))
+
+    def lacking(self, link: Link, hub: Hub, spoke: SpokePlan) -> dict[str, Any]:
+        """Return which of our values a linked record there should be given, and can be."""
+        wanted = link.diff(hub.values(spoke.our_fields))
+        return self.references.sendable(spoke, hub.id, wanted)
 
     def is_open(self, spoke: SpokePlan) -> bool:
         """Return whether missing records may be made there: what is there has been read."""
@@ -370,7 +357,7 @@ class Ledger:
                 key=record.id,
                 payload=json.plain(record),
                 business_id=self.plan.business_id,
-                source=_PLATFORM_PREFIX + (source.platform if source else "engine"),
+                source=SOURCE + (source.platform if source else "engine"),
             )
         )
 
@@ -379,20 +366,3 @@ class Ledger:
         self._drafts, self._pushes = [], {}
         if drafts:
             self.desk.log.append(self.tx, drafts)
-
-
-def push_key(connection_id: str, entity: str, internal_id: str) -> str:
-    """Return the key of pushes of one record to one connection."""
-    return f"{connection_id}:{entity}:{internal_id}"
-
-
-def push_draft(key: str, business_id: str) -> EventDraft:
-    """Return the event that asks for a push."""
-    connection_id, entity, internal_id = key.rsplit(":", 2)
-    return EventDraft(
-        type=PUSH,
-        key=key,
-        payload={"connection_id": connection_id, "entity": entity, "internal_id": internal_id},
-        business_id=business_id,
-        source=_PLATFORM_PREFIX + "engine",
-    )

@@ -25,7 +25,7 @@ QUARANTINED = "quarantined"
 DETACHED = "detached"
 """Our record was deleted and theirs was kept, or a person parted them."""
 
-_DOCUMENTS = ("base", "base_ours", "seen", "sent", "frozen", "refused")
+_DOCUMENTS = ("base", "base_ours", "seen", "sent", "frozen", "refused", "awaited")
 
 
 @dataclass(slots=True)
@@ -36,7 +36,8 @@ class Link:
     `base`, `seen`: our field -> their literal value, at the last agreement and last seen.
     `base_ours`: our value at the agreement where the platform normalised it. `sent`: values of a
     write whose answer is not recorded yet. `frozen`: field -> the conflict that waits.
-    `refused`: field -> the value that the platform would not take. `writes`: when was written what.
+    `refused`: field -> the value that the platform would not take. `awaited`: reference -> their
+    id that it shows, of a record that is not linked yet. `writes`: when was written what.
     """
 
     connection_id: str
@@ -52,6 +53,7 @@ class Link:
     sent: dict[str, Any] = field(default_factory=dict)
     frozen: dict[str, str] = field(default_factory=dict)
     refused: dict[str, Any] = field(default_factory=dict)
+    awaited: dict[str, str] = field(default_factory=dict)
     writes: list[tuple[int, str]] = field(default_factory=list)
     seen_modified_at: int | None = None
     last_written_at: int | None = None
@@ -79,7 +81,10 @@ class Link:
         """Return which of our canonical values the platform should be given."""
         wanted: dict[str, Any] = {}
         for name, value in ours.items():
-            if name in self.frozen or (name in self.refused and self.refused[name] == value):
+            # What a reference shows there is not known yet, so nothing of ours goes over it.
+            if name in self.awaited or name in self.frozen:
+                continue
+            if name in self.refused and self.refused[name] == value:
                 continue
             expected = self.base_ours.get(name, self.base.get(name))
             if value != expected:

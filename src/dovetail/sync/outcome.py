@@ -167,8 +167,10 @@ class _Settlement:
         """Base = what was read back where it means what was sent, otherwise what was sent."""
         entity = self.ledger.entity.entity
         back: dict[str, Any] = {}
+        held = {name: [self.outgoing.sent[internal_id].get(name)] for name in self.spoke.references}
+        back |= self.ledger.references.told(self.spoke, record.fields, held).values
         for their, our in self.spoke.fields.items():
-            if their in record.fields:
+            if their in record.fields and our not in self.spoke.references:
                 try:
                     back[our] = literal(entity, our, record.fields[their])
                 except ValueError:

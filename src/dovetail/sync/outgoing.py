@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -30,11 +30,13 @@ class Survey:
         targets: Their ids of the records that will be changed.
         creates: Our id -> natural key (or None) of the records that seem to be missing.
         outstanding: Creates that were sent and have no outcome.
+        lost: The same, as they were written.
     """
 
     targets: list[str] = field(default_factory=list)
     creates: dict[str, str | None] = field(default_factory=dict)
     outstanding: list[Intent] = field(default_factory=list)
+    lost: list[Write] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -69,13 +71,22 @@ def survey(tx: Tx, desk: Desk, route: SpokeRoute, resource: Resource, ids: Seque
     spoke = route.at
     intents = load_intents(tx, spoke.connection_id, route.entity.name, ids)
     found = Survey(outstanding=[one for one in intents.values() if one.state == SENT])
+    found.lost = [
+        Write(
+            action="create",
+            key=one.internal_id,
+            fields=ledger.references.outbound(spoke, one.fields),
+        )
+        for one in found.outstanding
+    ]
+    ledger.references.load_ours(spoke, ledger.hubs.values())
     key_name = spoke.fields.get(resource.key_field or "")
     for internal_id in ids:
         hub = ledger.hubs[internal_id]
         links = ledger.links_of(internal_id, spoke.connection_id)
         if links:
             link = links[0]
-            wanted = hub.record is None or link.diff(hub.values(spoke.our_fields))
+            wanted = hub.record is None or ledger.lacking(link, hub, spoke)
             if link.state == ACTIVE and wanted:
                 found.targets.append(link.external_id)
         elif hub.record is not None and ledger.is_open(spoke):
@@ -111,6 +122,7 @@ class _Preparation:
         ledger, spoke = self.ledger, self.spoke
         ledger.load_internal(ids)
         self._absorb()
+        ledger.references.load_ours(spoke, ledger.hubs.values())
         known = load_intents(ledger.tx, spoke.connection_id, ledger.entity.name, ids)
         for internal_id in ids:
             ledger.drop_push(spoke.connection_id, internal_id)
@@ -141,7 +153,7 @@ class _Preparation:
         absorber.take(seen.records, seen.read_at)
 
     def _update(self, link: Link, hub: Hub) -> None:
-        wanted = link.diff(hub.values(self.spoke.our_fields))
+        wanted = self.ledger.lacking(link, hub, self.spoke)
         if not wanted or Capability.UPDATE not in self.resource.capabilities:
             return
         if is_cycling(link, wanted, self.ledger.now_micros):
@@ -158,18 +170,19 @@ class _Preparation:
             )
             return
         link.sent, link.is_changed = dict(wanted), True
-        self._write("update", hub.id, wanted, link.external_id)
+        self._write("update", hub.id, wanted, link)
 
     def _delete(self, link: Link, hub: Hub) -> None:
         can = Capability.DELETE in self.resource.capabilities
         if can and self.ledger.plan.deletes is Deletes.PROPAGATE:
-            self._write("delete", hub.id, {}, link.external_id)
+            self._write("delete", hub.id, {}, link)
 
     def _create(self, hub: Hub, intent: Intent | None) -> None:
         if Capability.CREATE not in self.resource.capabilities:
             return
         values = hub.values(self.spoke.our_fields)
         wanted = {name: value for name, value in values.items() if value not in (None, [], {})}
+        wanted = self.ledger.references.sendable(self.spoke, hub.id, wanted)
         if not wanted or (intent is not None and _is_refused(intent, wanted)):
             return
         if hub.id in self.sightings.unsure:
@@ -185,15 +198,20 @@ class _Preparation:
         )
         self._write("create", hub.id, wanted, None)
 
-    def _write(self, action: Any, internal_id: str, ours: dict[str, Any], id: str | None) -> None:
-        fields = outbound(self.spoke, ours)
-        self.outgoing.writes.append(Write(action=action, key=internal_id, id=id, fields=fields))
+    def _write(
+        self, action: Any, internal_id: str, ours: dict[str, Any], link: Link | None
+    ) -> None:
+        references, spoke = self.ledger.references, self.spoke
+        self.outgoing.writes.append(
+            Write(
+                action=action,
+                key=internal_id,
+                id=link.external_id if link else None,
+                fields=references.outbound(spoke, ours),
+                replaces=references.replaced(spoke, link, ours) if link else {},
+            )
+        )
         self.outgoing.sent[internal_id] = ours
-
-
-def outbound(spoke: SpokePlan, ours: Mapping[str, Any]) -> dict[str, Any]:
-    """Return our values under the platform's names."""
-    return {their: ours[our] for their, our in spoke.fields.items() if our in ours}
 
 
 def _is_refused(intent: Intent, wanted: dict[str, Any]) -> bool:

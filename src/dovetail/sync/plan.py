@@ -52,6 +52,8 @@ class SpokePlan:
         priority: Settles ties in time; the lower number wins.
         inbound: Whether its changes are taken over.
         outbound: Whether it is written to.
+        references: Our field -> the entity (its name on the wire) whose record it points to. Such
+            a field holds their id there and ours here.
     """
 
     connection_id: str
@@ -61,6 +63,7 @@ class SpokePlan:
     priority: int = 0
     inbound: bool = True
     outbound: bool = True
+    references: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def their_fields(self) -> tuple[str, ...]:
@@ -113,6 +116,12 @@ class SyncPlan:
     mode: Mode = Mode.BIDIRECTIONAL
     policy: Policy = Policy.LAST_WRITE_WINS
     deletes: Deletes = Deletes.KEEP
+
+    @cached_property
+    def referred(self) -> frozenset[str]:
+        """The entities that any reference points to."""
+        spokes = (spoke for entity in self.entities for spoke in entity.spokes)
+        return frozenset(name for spoke in spokes for name in spoke.references.values())
 
     def reads(self, spoke: SpokePlan) -> bool:
         """Return whether changes of the spoke are taken over."""

@@ -16,7 +16,8 @@ from dovetail.model.event import Event
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.sync.absorb import MAX_RECORDS, AbsorbReport, absorb
 from dovetail.sync.cursor import load_cursor, missing_after, save_cursor, save_sweep
-from dovetail.sync.ledger import Desk, Ledger, push_draft, push_key
+from dovetail.sync.draft import push_draft, push_key
+from dovetail.sync.ledger import Desk, Ledger
 from dovetail.sync.plan import Route, SpokeRoute
 from dovetail.sync.platform import Platforms
 from dovetail.sync.sweep import Sweep, is_due, needs_sweep

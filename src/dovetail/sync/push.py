@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from dovetail.connector_sdk.base import Records
-from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
+from dovetail.connector_sdk.record import RemoteRecord, WriteResult
 from dovetail.connector_sdk.spec import Capability, Resource
 from dovetail.core.clock import from_micros
 from dovetail.errors import (
@@ -35,7 +35,7 @@ from dovetail.runtime.store.port import Store
 from dovetail.sync.fetch import read_again
 from dovetail.sync.ledger import Desk
 from dovetail.sync.outcome import settle_outcomes, withdraw
-from dovetail.sync.outgoing import Outgoing, Sightings, Survey, outbound, prepare, survey
+from dovetail.sync.outgoing import Outgoing, Sightings, Survey, prepare, survey
 from dovetail.sync.plan import SpokeRoute
 from dovetail.sync.platform import Platforms
 
@@ -103,21 +103,17 @@ class _Push:
 
     async def _look_up(self, found: Survey, seen: Sightings) -> None:
         """Find out whether creates without an answer were made."""
-        writes = [
-            Write(action="create", key=one.internal_id, fields=outbound(self._spoke, one.fields))
-            for one in found.outstanding
-        ]
         since = from_micros(min(one.intent_at for one in found.outstanding)) - _SKEW
         try:
             answers = await self._records.look_up(
-                self._resource, writes, since, self._spoke.their_fields
+                self._resource, found.lost, since, self._spoke.their_fields
             )
         except RateLimitedError:
             raise  # it says itself when to come back
         except (TransientError, MalformedResponseError) as error:
             # Not as patiently as any other read: until it is looked up, nobody knows.
             raise OutcomeUnknownError(
-                f"{error.message} {len(writes)} creates have no answer yet.",
+                f"{error.message} {len(found.lost)} creates have no answer yet.",
                 platform=self._spoke.platform,
                 operation="look_up",
             ) from error

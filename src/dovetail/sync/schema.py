@@ -22,6 +22,7 @@ sync_links = Table(
     Column("sent", LargeBinary),
     Column("frozen", LargeBinary),
     Column("refused", LargeBinary),
+    Column("awaited", LargeBinary),
     Column("writes", LargeBinary),
     Column("seen_modified_at", BigInteger),
     Column("last_written_at", BigInteger),
@@ -45,6 +46,17 @@ sync_intents = Table(
     Column("state", Text, nullable=False),
     Column("intent_at", BigInteger, nullable=False),
     Column("fields", LargeBinary, nullable=False),
+)
+
+sync_references = Table(
+    "sync_references",
+    metadata,
+    Column("connection_id", Text, primary_key=True),
+    Column("target_entity", Text, primary_key=True),
+    Column("side", Text, primary_key=True),
+    Column("target_id", Text, primary_key=True),
+    Column("entity", Text, primary_key=True),
+    Column("record_id", Text, primary_key=True),
 )
 
 sync_identities = Table(

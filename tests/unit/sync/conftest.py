@@ -288,3 +288,9 @@ class Bench:
 def bench() -> Callable[..., Bench]:
     """Make a bench; call its ``start`` inside the test."""
     return Bench
+
+
+@pytest.fixture(scope="session")
+def pairs() -> Any:
+    """Make a bench of two platforms with people and firms."""
+    return type("Pairs", (_load("people_bench").People, Bench), {})

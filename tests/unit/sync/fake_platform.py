@@ -39,6 +39,7 @@ class FakePlatform(Connector):
         self.unique: bool = traits.get("unique", False)
         self.lag_s: float = traits.get("lag_s", 0.0)
         self.normalise: Callable[[str, Any], Any] = traits.get("normalise", lambda _, value: value)
+        self.fields: dict[str, str] = traits.get("fields", FIELDS)
         self.required: tuple[str, ...] = traits.get("required", ())
         self.rows: dict[str, dict[str, Any]] = {}
         self.made: dict[str, datetime] = {}
@@ -77,7 +78,7 @@ class FakePlatform(Connector):
     def add(self, **fields: Any) -> str:
         self._seq += 1
         external_id = f"{self.name}-{self._seq}"
-        self.rows[external_id] = dict.fromkeys(FIELDS)
+        self.rows[external_id] = dict.fromkeys(self.fields)
         self.made[external_id] = self.bench.clock.now()
         self.edit(external_id, **fields)
         return external_id

@@ -20,7 +20,7 @@ from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce.bulk_result import Results, mark_of
 from dovetail.connectors.salesforce.fetch import data_path, follow
 from dovetail.connectors.salesforce.find import SKEW
-from dovetail.connectors.salesforce.ingest_job import IngestJob
+from dovetail.connectors.salesforce.ingest import Ingest
 from dovetail.connectors.salesforce.outcome import Action, Outcome, Sending
 from dovetail.connectors.salesforce.table import NULL, size_of, table_of
 from dovetail.connectors.salesforce.value import moment
@@ -69,7 +69,7 @@ class Jobs:
 
     async def send(self, action: Action, rows: list[Sending]) -> dict[str, Outcome]:
         """Return the outcome of each write by its key."""
-        job = IngestJob(self.api, self.resource, self.key_field, action)
+        job = Ingest(self.api, self.resource, self.key_field, action)
         id = await job.fill(table_of([row for _, row in rows]))
         try:
             if await job.close(id):

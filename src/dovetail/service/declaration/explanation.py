@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from dovetail.core.duration import format_duration
 from dovetail.service.declaration.integration import (
@@ -15,9 +13,13 @@ from dovetail.service.declaration.integration import (
     SyncBy,
 )
 from dovetail.service.declaration.price_text import money_text, rate_lines
+from dovetail.service.declaration.reference_text import references_of
+from dovetail.service.declaration.section import Section
 from dovetail.service.declaration.service import Service, SyncedEntity
 from dovetail.service.entity_catalog import singular
 from dovetail.service.platform_catalog import kind_of_platform, title_of
+
+__all__ = ["ENGINES", "Section", "explain"]
 
 ENGINES: frozenset[str] = frozenset({"sync"})
 """
@@ -38,24 +40,11 @@ _POLICIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One part of an explanation: a title, then sentences, then a table (if it has columns)."""
-
-    title: str
-    lines: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-
-    def to_record(self) -> dict[str, Any]:
-        """Plain JSON of the section."""
-        return asdict(self)
-
-
 def explain(
     service: Service,
     *,
     connectors: Mapping[str, Collection[str]] | None = None,
+    references: Mapping[tuple[str, str], Mapping[str, tuple[str, str]]] | None = None,
     engines: Collection[str] = ENGINES,
 ) -> list[Section]:
     """
@@ -65,6 +54,8 @@ def explain(
         service: The declaration.
         connectors: The connectors there are: platform -> the resources it holds (``contacts``).
             When not given, nothing is said about connectors.
+        references: Platform and resource -> the platform's field -> our field and the resource
+            that it points to.
         engines: The engines there are.
     """
     config = _config(service)
@@ -75,6 +66,7 @@ def explain(
         _conflicts(service, config),
         *_mappings(service),
         _unmapped(service, connectors),
+        references_of(service, references or {}),
         _routing(service),
         _payments(config),
         _named("Workflows", config.workflows),

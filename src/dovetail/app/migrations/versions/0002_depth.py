@@ -18,12 +18,14 @@ def upgrade() -> None:
     _make_refusals()
     _add_checks()
     _make_token_leases()
+    _make_references()
 
 
 def downgrade() -> None:
     """Drop them."""
     _drop_workflows()
     _no_flow_control()
+    _drop_references()
     op.drop_table("token_leases")
     with op.batch_alter_table("sync_cursors") as table:
         table.drop_column("checked_at")
@@ -55,6 +57,29 @@ def _make_token_leases() -> None:
         sa.Column("asked_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("connection_id"),
     )
+
+
+def _make_references() -> None:
+    with op.batch_alter_table("sync_links") as table:
+        table.add_column(sa.Column("awaited", sa.LargeBinary(), nullable=True))
+    op.create_table(
+        "sync_references",
+        sa.Column("connection_id", sa.Text(), nullable=False),
+        sa.Column("target_entity", sa.Text(), nullable=False),
+        sa.Column("side", sa.Text(), nullable=False),
+        sa.Column("target_id", sa.Text(), nullable=False),
+        sa.Column("entity", sa.Text(), nullable=False),
+        sa.Column("record_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "connection_id", "target_entity", "side", "target_id", "entity", "record_id"
+        ),
+    )
+
+
+def _drop_references() -> None:
+    op.drop_table("sync_references")
+    with op.batch_alter_table("sync_links") as table:
+        table.drop_column("awaited")
 
 
 def _flow_control() -> None:

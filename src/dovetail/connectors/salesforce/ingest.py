@@ -20,7 +20,7 @@ _PATIENCE_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class IngestJob:
+class Ingest:
     """
     The stages of one job.
 

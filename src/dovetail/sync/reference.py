@@ -1,0 +1,313 @@
+"""
+References between records: their ids at the platforms' edge, our ids everywhere else.
+
+A reference whose target is not linked yet holds nothing up: the record goes without it, and a row
+waits for the target::
+
+    theirs: shown there, not linked   -> the field is not told; later ``sync.refer`` settles it
+    ours:   held here, not made there -> written without;       later ``sync.push`` writes it
+
+The row goes in the transaction that links the target, together with the event that follows from
+it: once, whatever crashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from dovetail.connector_sdk.record import RemoteRecord
+from dovetail.runtime.log import EventDraft
+from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.schema import records
+from dovetail.sync.draft import changed_draft, push_draft, push_key, refer_draft
+from dovetail.sync.hub import Hub
+from dovetail.sync.link import ACTIVE, GONE, MERGED, QUARANTINED, Link
+from dovetail.sync.plan import Plans, SpokePlan, SyncPlan
+from dovetail.sync.schema import sync_links, sync_references
+
+THEIRS = "theirs"
+OURS = "ours"
+
+_MOST = 500
+_MERGES = 8
+
+_Target = tuple[str, str, str]
+"""Connection, entity and id of a record that is pointed to."""
+
+
+@dataclass(slots=True)
+class Told:
+    """
+    What a record shows of its references.
+
+    `values` is our field -> our id (None: points to nothing); `awaited` is our field -> their id of
+    a target that is not linked yet.
+    """
+
+    values: dict[str, str | None] = field(default_factory=dict)
+    awaited: dict[str, str] = field(default_factory=dict)
+
+
+class References:
+    """Translates the references of one entity's records, in one transaction."""
+
+    def __init__(self, tx: Tx, plans: Plans, plan: SyncPlan, entity: str) -> None:
+        self._tx = tx
+        self._plans = plans
+        self._plan = plan
+        self._entity = entity
+        self._by_theirs: dict[_Target, Any] = {}
+        self._by_ours: dict[_Target, Any] = {}
+        self._waits: dict[tuple[str, ...], None] = {}
+        self._linked: list[Link] = []
+        self._ended: list[tuple[str, str]] = []
+
+    def load_theirs(self, spoke: SpokePlan, found: Iterable[RemoteRecord]) -> None:
+        """Look up what some records of a platform point to."""
+        wanted: dict[str, list[str]] = {}
+        for record in found:
+            for their_name, _, target in _references(spoke):
+                wanted.setdefault(target, []).extend(_ids(record.fields.get(their_name)))
+        for target, ids in wanted.items():
+            self._find_theirs(spoke.connection_id, target, ids)
+
+    def load_ours(self, spoke: SpokePlan, hubs: Iterable[Hub]) -> None:
+        """Look up where what some records of ours point to is on a platform."""
+        held = list(hubs)
+        for name, target in spoke.references.items():
+            ids = [value for hub in held if isinstance(value := hub.value(name), str)]
+            self._find_ours(spoke.connection_id, target, ids)
+
+    def told(
+        self, spoke: SpokePlan, fields: Mapping[str, Any], held: Mapping[str, Sequence[Any]]
+    ) -> Told:
+        """
+        Return what a platform's record shows of its references.
+
+        Args:
+            spoke: Whose record it is.
+            fields: As told.
+            held: Our field -> our ids, the one that counts most first. Of several edges, the one
+                that is held is taken; the first of these is what both sides last agreed on.
+        """
+        told = Told()
+        for their_name, name, target in _references(spoke):
+            if their_name not in fields:
+                continue
+            ids, mine = _ids(fields[their_name]), held.get(name, ())
+            if not ids:
+                if not (mine and self._is_cut(spoke.connection_id, target, mine[0])):
+                    told.values[name] = None
+                continue
+            ours = [self._ours(spoke.connection_id, target, id) for id in ids]
+            known = next((id for id in mine if id is not None and id in ours), ours[0])
+            if known is not None:
+                told.values[name] = known
+            else:
+                told.awaited[name] = ids[0]
+        return told
+
+    def note(self, spoke: SpokePlan, link: Link, told: Told) -> None:
+        """Remember on a link what it waits for, now that it was told."""
+        awaited = told.awaited if self._plan.reads(spoke) else {}
+        for name in (*told.values, *told.awaited):
+            if name not in awaited and link.awaited.pop(name, None) is not None:
+                link.is_changed = True
+        for name, id in awaited.items():
+            link.is_changed = link.is_changed or link.awaited.get(name) != id
+            link.awaited[name] = id
+            target = spoke.references[name]
+            row = (link.connection_id, target, THEIRS, id, self._entity, link.external_id)
+            self._waits[row] = None
+
+    def settled(self, spoke: SpokePlan, link: Link) -> dict[str, str | None]:
+        """Return the references that a link waited for and that can be told now."""
+        names = {name: their for their, name, _ in _references(spoke)}
+        shown = {names[name]: id for name, id in link.awaited.items() if name in names}
+        told = self.told(spoke, shown, {})
+        self.note(spoke, link, told)
+        return told.values
+
+    def sendable(
+        self, spoke: SpokePlan, internal_id: str, wanted: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return *wanted* without the references whose target is not there yet; they wait."""
+        kept = dict(wanted)
+        for name, target in spoke.references.items():
+            our_id = wanted.get(name)
+            if our_id is None or self._theirs(spoke.connection_id, target, our_id) is not None:
+                continue
+            del kept[name]
+            row = (spoke.connection_id, target, OURS, our_id, self._entity, internal_id)
+            self._waits[row] = None
+        return kept
+
+    def outbound(self, spoke: SpokePlan, ours: Mapping[str, Any]) -> dict[str, Any]:
+        """Return our values under the platform's names, references as its own ids."""
+        told: dict[str, Any] = {}
+        for their_name, name in spoke.fields.items():
+            if name not in ours:
+                continue
+            value, target = ours[name], spoke.references.get(name)
+            if target is not None and value is not None:
+                value = self._theirs(spoke.connection_id, target, value)
+                if value is None:
+                    continue
+            told[their_name] = value
+        return told
+
+    def replaced(self, spoke: SpokePlan, link: Link, names: Iterable[str]) -> dict[str, str]:
+        """Return their field -> the id that both sides last agreed on."""
+        wanted, found = set(names), {}
+        for their_name, name, target in _references(spoke):
+            before = link.base.get(name)
+            if name in wanted and before is not None:
+                row = self._row_of_ours(spoke.connection_id, target, before)
+                if row is not None:
+                    found[their_name] = row.external_id
+        return found
+
+    def linked(self, link: Link) -> None:
+        """Note that a record can be pointed to from now on."""
+        if self._entity in self._plan.referred:
+            self._linked.append(link)
+
+    def ended(self, connection_id: str, external_id: str) -> None:
+        """Note that a record was deleted, or merged: whoever shows it is asked again."""
+        if self._entity in self._plan.referred:
+            self._ended.append((connection_id, external_id))
+
+    def save(self) -> list[EventDraft]:
+        """Write what waits, and return the events of what need not wait any more."""
+        fresh = self._tx.insert(sync_references)
+        names = [column.name for column in sync_references.c]
+        self._tx.run(
+            fresh.on_conflict_do_nothing(),
+            [dict(zip(names, row, strict=True)) for row in self._waits],
+        )
+        self._waits = {}
+        drafts = [*self._told_drafts(), *self._push_drafts(), *self._changed_drafts()]
+        self._linked, self._ended = [], []
+        return list({(one.type, one.key): one for one in drafts}.values())
+
+    def _told_drafts(self) -> Iterator[EventDraft]:
+        shown = [(one.connection_id, one.external_id) for one in self._linked]
+        for row in self._released(THEIRS, shown):
+            yield refer_draft(row.connection_id, row.entity, row.record_id, self._plan.business_id)
+
+    def _push_drafts(self) -> Iterator[EventDraft]:
+        held = [(one.connection_id, one.internal_id) for one in self._linked if one.internal_id]
+        for row in self._released(OURS, held):
+            key = push_key(row.connection_id, row.entity, row.record_id)
+            yield push_draft(key, self._plan.business_id)
+
+    def _changed_drafts(self) -> Iterator[EventDraft]:
+        for row in self._released(THEIRS, self._ended):
+            route = self._plans.spoke(row.connection_id, row.entity)
+            if route is not None:
+                yield changed_draft(route.at, row.record_id, self._plan.business_id)
+
+    def _released(self, side: str, targets: Iterable[tuple[str, str]]) -> list[Any]:
+        """Take the rows that waited for these out of the table."""
+        by_connection: dict[str, dict[str, None]] = {}
+        for connection_id, id in targets:
+            by_connection.setdefault(connection_id, {})[id] = None
+        found: list[Any] = []
+        for connection_id, ids in by_connection.items():
+            for some in _some(list(ids)):
+                table = sync_references.c
+                where = (
+                    table.connection_id == connection_id,
+                    table.target_entity == self._entity,
+                    table.side == side,
+                    table.target_id.in_(some),
+                )
+                rows = self._tx.rows(sa.select(sync_references).where(*where))
+                if rows:
+                    self._tx.run(sa.delete(sync_references).where(*where))
+                found += rows
+        return found
+
+    def _ours(self, connection_id: str, target: str, their_id: str) -> str | None:
+        """Return the record of ours that a platform's record is, also of one that was merged."""
+        for _ in range(_MERGES):
+            self._find_theirs(connection_id, target, [their_id])
+            row = self._by_theirs[connection_id, target, their_id]
+            if row is not None and row.state == MERGED and row.merged_into:
+                their_id = row.merged_into
+                continue
+            known = row is not None and row.state in (ACTIVE, GONE, QUARANTINED)
+            return row.internal_id if known else None
+        return None
+
+    def _theirs(self, connection_id: str, target: str, our_id: str) -> str | None:
+        row = self._row_of_ours(connection_id, target, our_id)
+        there = row is not None and row.state in (ACTIVE, QUARANTINED)
+        return row.external_id if there else None
+
+    def _row_of_ours(self, connection_id: str, target: str, our_id: str) -> Any:
+        self._find_ours(connection_id, target, [our_id])
+        return self._by_ours[connection_id, target, our_id]
+
+    def _is_cut(self, connection_id: str, target: str, our_id: Any) -> bool:
+        """Return whether an edge is missing there because its end is, while ours lives."""
+        if not isinstance(our_id, str):
+            return False
+        row = self._row_of_ours(connection_id, target, our_id)
+        if row is None or row.state != GONE:
+            return False
+        query = sa.select(records.c.id).where(
+            records.c.id == our_id,
+            records.c.entity == target,
+            records.c.business_id == self._plan.business_id,
+        )
+        return bool(self._tx.rows(query))
+
+    def _find_theirs(self, connection_id: str, target: str, ids: Sequence[str]) -> None:
+        found = self._by_theirs
+        missing = [id for id in dict.fromkeys(ids) if (connection_id, target, id) not in found]
+        found |= {(connection_id, target, id): None for id in missing}
+        for some in _some(missing):
+            for row in self._rows(connection_id, target, sync_links.c.external_id.in_(some)):
+                found[connection_id, target, row.external_id] = row
+
+    def _find_ours(self, connection_id: str, target: str, ids: Sequence[str]) -> None:
+        found = self._by_ours
+        missing = [id for id in dict.fromkeys(ids) if (connection_id, target, id) not in found]
+        found |= {(connection_id, target, id): None for id in missing}
+        for some in _some(missing):
+            for row in self._rows(connection_id, target, sync_links.c.internal_id.in_(some)):
+                key = (connection_id, target, row.internal_id)
+                if found[key] is None or row.state == ACTIVE:
+                    found[key] = row
+
+    def _rows(self, connection_id: str, target: str, wanted: Any) -> Sequence[Any]:
+        table = sync_links.c
+        columns = (table.external_id, table.internal_id, table.state, table.merged_into)
+        return self._tx.rows(
+            sa.select(*columns).where(
+                table.connection_id == connection_id, table.entity == target, wanted
+            )
+        )
+
+
+def _references(spoke: SpokePlan) -> list[tuple[str, str, str]]:
+    """Return their field, our field and the target's entity of each reference."""
+    targets = spoke.references
+    if not targets:
+        return []
+    return [(their, our, targets[our]) for their, our in spoke.fields.items() if our in targets]
+
+
+def _ids(value: Any) -> list[str]:
+    if value is None or value == "":
+        return []
+    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def _some(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + _MOST] for start in range(0, len(ids), _MOST)]
