@@ -51,8 +51,7 @@ class World:
         dispatcher = self.runtime._dispatcher
         dispatcher._stopping = True
         tasks = [*dispatcher._loops, *dispatcher._runs]
-        for timer in dispatcher._timers:
-            timer.cancel()
+        dispatcher._timers.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -167,6 +166,28 @@ async def test_a_tenant_whose_runs_hang_leaves_places_for_the_others():
         await asyncio.sleep(5)
 
     assert len(done) == 500
+
+
+async def test_runs_that_wait_get_many_places_and_a_newcomer_still_finds_one():
+    at_once, newcomer = [0], []
+
+    async def handle(event):
+        if event.business_id == "globex":
+            newcomer.append(loop_time())
+            return
+        at_once.append(at_once[-1] + 1)
+        await asyncio.sleep(0.01)
+        at_once.append(at_once[-1] - 1)
+
+    async with world(spec(handle), concurrency=1024) as made:
+        await made.send(*(f"k{n}" for n in range(5_000)))
+        await asyncio.sleep(0.05)
+        sent_at = loop_time()
+        await made.send("one", tenant="globex")
+        await made.runtime.wait_idle()
+
+    assert 400 < max(at_once) <= 512, "half of the places, once they have proved to be quick"
+    assert newcomer[0] - sent_at < 0.01
 
 
 async def test_a_platform_that_hangs_delays_the_pushes_to_another_not_at_all():

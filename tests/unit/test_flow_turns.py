@@ -9,8 +9,10 @@ from dovetail.app.load import program_of
 from dovetail.core.settings import Settings
 from dovetail.errors import DeclarationError, TransientError
 from dovetail.runtime.flow import Batching, Concurrency, Debounce, Singleton, Throttle
+from dovetail.runtime.handler import HandlerSpec
 from dovetail.runtime.history import count_by_status
 from dovetail.runtime.retry import Retry
+from dovetail.runtime.turn import FEW, HandlerQueue, Places
 from dovetail.service.handlers import collect
 from dovetail.testing.app import IN_MEMORY, make_module, running_app, seeded_ports
 
@@ -174,3 +176,41 @@ def test_a_batch_needs_a_list_and_a_list_needs_a_batch():
     for function, part in ((single, "as a list"), (several, "batch=100"), (nothing, "takes one")):
         with pytest.raises(DeclarationError, match=part):
             collect(make_module(function))
+
+
+def filled(places, queue):
+    """Take every place that one tenant of one handler gets; return how many."""
+    taken = 0
+    while places.are_free(queue) and places.tenant_check(queue)("acme"):
+        places.take(queue)
+        queue.running += 1
+        queue.running_of["acme"] = taken = taken + 1
+    for _ in range(taken):
+        places.give_back(queue)
+    queue.running, queue.running_of = 0, {}
+    return taken
+
+
+def test_there_are_more_places_while_runs_begin_at_once_and_few_when_they_begin_late():
+    places = Places(1_000)
+    queue = HandlerQueue(HandlerSpec(name="handle", patterns=("*",), call=None))
+    assert filled(places, queue) == FEW // 2
+
+    for _ in range(5_000):
+        places.began_after(0.01)
+    assert filled(places, queue) == 500
+
+    places.began_after(0.5)
+    assert filled(places, queue) == 250
+    for _ in range(100):
+        places.began_after(0.5)
+    assert filled(places, queue) == FEW // 2
+
+
+def test_there_are_never_more_places_than_the_setting_says():
+    places = Places(16)
+    queue = HandlerQueue(HandlerSpec(name="handle", patterns=("*",), call=None))
+
+    for late_s in (0.0, 0.5, 0.0, 0.5, 0.0):
+        places.began_after(late_s)
+        assert filled(places, queue) == 8

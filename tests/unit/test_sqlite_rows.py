@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from dovetail.errors import StoreError
-from dovetail.runtime.store.port import RowStatement
+from dovetail.runtime.store.port import RowStatement, Tx
 from dovetail.runtime.store.schema import events, metadata, sequences
-from dovetail.runtime.store.sqlite import SqliteStore
+from dovetail.runtime.store.sqlite import SqliteStore, SqliteTx
 from dovetail.testing.app import seeded_ports
 
 NAMES = [column.name for column in events.columns]
@@ -42,6 +42,35 @@ async def test_rows_are_those_that_were_given():
 
     found = await store.read(lambda tx: tx.rows(sa.select(events).order_by(events.c.seq)))
     assert [row._asdict() for row in found] == [ROW, ROW | {"seq": 2, "id": "e2"}]
+    await store.close()
+
+
+@pytest.mark.parametrize("count", [3, 4, 63, 64, 65, 211])
+async def test_rows_that_go_together_are_all_there_in_their_order(count):
+    store = await opened()
+    given = [ROW | {"seq": n, "id": f"e{n}", "payload": b"%d" % n} for n in range(1, count + 1)]
+
+    await store.write(lambda tx: tx.run_rows(INSERT, given))
+
+    found = await store.read(lambda tx: tx.rows(sa.select(events).order_by(events.c.seq)))
+    assert [row._asdict() for row in found] == given
+    await store.close()
+
+
+@pytest.mark.parametrize("through", [SqliteTx.set_many, Tx.set_many])
+async def test_many_rows_are_given_the_same_values(through):
+    store = await opened()
+    given = [ROW | {"seq": n, "id": f"e{n}"} for n in range(1, 1_500)]
+    await store.write(lambda tx: tx.run_rows(INSERT, given))
+    wanted, values = list(range(2, 1_200)), {"raw": b"\x00", "key": "o'ther"}
+
+    await store.write(lambda tx: through(tx, events.c.seq, wanted, values))
+    await store.write(lambda tx: through(tx, events.c.seq, [], {"key": "never"}))
+
+    found = await store.read(lambda tx: tx.rows(sa.select(events)))
+    changed = {row.seq for row in found if (row.raw, row.key) == (b"\x00", "o'ther")}
+    assert changed == set(wanted)
+    assert {row.key for row in found if row.seq not in changed} == {"ключ"}
     await store.close()
 
 

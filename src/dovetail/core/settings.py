@@ -28,7 +28,8 @@ class Settings:
         secret_key_file: A file of such keys, one a line. Without either, a key file beside the
             database is made and used.
         max_body_bytes: Largest webhook body that is read.
-        concurrency: Handler runs at the same time.
+        concurrency: Handler runs at the same time at most; 128 while they keep the processor
+            busy.
         shutdown_s: How long running handlers may go on after a stop was asked for.
         log_level: debug, info, warning or error.
         busy_s: How long to wait for another process that holds the database.
@@ -46,7 +47,7 @@ class Settings:
     secret_key: str | None = None
     secret_key_file: Path | None = None
     max_body_bytes: int = 1024 * 1024
-    concurrency: int = 128
+    concurrency: int = 1024
     shutdown_s: float = 10.0
     log_level: str = "info"
     busy_s: float = 10.0

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-import sqlalchemy as sa
 import structlog
 
 from dovetail.core import json
@@ -17,7 +16,7 @@ from dovetail.runtime.log import EventLog
 from dovetail.runtime.patience import Patience, is_refusal
 from dovetail.runtime.refusal import put_off
 from dovetail.runtime.run_state import end_states
-from dovetail.runtime.store.port import RowStatement, Store, Tx
+from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import DONE, deliveries
 from dovetail.runtime.unit import UnitOfWork
 
@@ -26,9 +25,8 @@ log = structlog.get_logger("dovetail.run")
 _STORE_PATIENCE_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Finish:
-    ids: tuple[int, ...]
+class _Finish(NamedTuple):
+    ids: list[int]
     finished_at: int
     unit: UnitOfWork | None
     stateful: bool = False
@@ -56,7 +54,7 @@ class Books:
     ) -> BaseException | None:
         """Commit what a run did and that it is done; return what the store refused it for."""
         item = _Finish(
-            ids=tuple(delivery.id for delivery in taken),
+            ids=[delivery.id for delivery in taken],
             finished_at=to_micros(self._clock.now()),
             unit=unit if unit is not None and unit.dirty else None,
             stateful=stateful,
@@ -121,23 +119,14 @@ class Books:
                 await self._clock.sleep(pause)
 
 
-_DONE = RowStatement(
-    sa.update(deliveries)
-    .where(deliveries.c.id == sa.bindparam("delivery"))
-    .values(status=sa.literal_column(str(DONE)), finished_at=sa.bindparam("at")),
-    "delivery",
-    "at",
-)
-
-
 def _finish_all(tx: Tx, items: list[_Finish]) -> list[None]:
     for item in items:
         if item.unit is not None:
             item.unit.apply(tx)
         if item.stateful:
             end_states(tx, item.ids, item.finished_at)
-    tx.run_rows(
-        _DONE,
-        [{"delivery": one, "at": item.finished_at} for item in items for one in item.ids],
-    )
+    # What is committed together ends together.
+    ids = [one for item in items for one in item.ids]
+    finished_at = max(item.finished_at for item in items)
+    tx.set_many(deliveries.c.id, ids, {"status": DONE, "finished_at": finished_at})
     return [None] * len(items)

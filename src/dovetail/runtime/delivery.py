@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -47,6 +48,16 @@ class Delivery(msgspec.Struct, kw_only=True):
         left = self.due_at - now
         whole = self.due_at - self.history[-1]["at"] if self.history else 0
         return max(min(left, whole), 0) / 1_000_000
+
+
+def finished_of(
+    taken: Sequence[Sequence[Delivery]], kept: Sequence[Sequence[Delivery]]
+) -> list[Delivery]:
+    """Return what was taken from each lane and was not kept."""
+    if not any(kept):
+        return [delivery for lane in taken for delivery in lane]
+    left = {delivery.id for lane in kept for delivery in lane}
+    return [delivery for lane in taken for delivery in lane if delivery.id not in left]
 
 
 def orphan_error(delivery: Delivery) -> InternalError:

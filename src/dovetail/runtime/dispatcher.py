@@ -10,16 +10,17 @@ Everything it holds is bounded and can be lost: the store knows what is open.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import structlog
 
 from dovetail.core.clock import Clock, to_micros
 from dovetail.errors import StoreError
 from dovetail.runtime.bus.port import Bus
-from dovetail.runtime.delivery import Delivery, orphan_error
+from dovetail.runtime.delivery import Delivery, finished_of, orphan_error
 from dovetail.runtime.gather import skip
 from dovetail.runtime.handler import HandlerSpec, Subscriptions
 from dovetail.runtime.lane import IDLE, READY, RUNNING, WAITING, Lane, LaneKey, ReadyGroup
@@ -29,6 +30,7 @@ from dovetail.runtime.store.port import Store
 from dovetail.runtime.suspect import Suspects, too_many_deaths
 from dovetail.runtime.sweep import Sweep
 from dovetail.runtime.throttle import load_windows, save_window
+from dovetail.runtime.timers import Timers
 from dovetail.runtime.turn import HandlerQueue, Places, Turns
 from dovetail.runtime.watch import RunWatch
 
@@ -48,7 +50,7 @@ class Dispatcher:
         watch: Counts and tells of runs.
         patience: What knows whether the store refuses.
         clock: Time.
-        concurrency: Runs at the same time, over all handlers.
+        concurrency: Runs at the same time at most, over all handlers.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Dispatcher:
         watch: RunWatch,
         patience: Patience,
         clock: Clock,
-        concurrency: int = 128,
+        concurrency: int = 1024,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -78,8 +80,9 @@ class Dispatcher:
         self._gathering: list[tuple[HandlerQueue, Lane]] = []
         self._runs: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._timers = Timers()
         self._stopping = False
+        self._pumps = False
         patience.on_accepted = self._pump
 
     def start(self) -> None:
@@ -101,8 +104,7 @@ class Dispatcher:
         self._stopping = True
         for loop in self._loops:
             loop.cancel()
-        for timer in self._timers:
-            timer.cancel()
+        self._timers.stop()
         await asyncio.gather(*self._loops, return_exceptions=True)
         unfinished: set[asyncio.Task[None]] = set()
         if self._runs:
@@ -189,7 +191,7 @@ class Dispatcher:
             wait_s = lane.wait_s(to_micros(self._clock.now()), self._clock.monotonic())
             if wait_s > 0:
                 lane.state = WAITING
-                lane.timer = self._later(wait_s, partial(self._due_lane, queue, lane))
+                lane.timer = self._timers.later(wait_s, partial(self._due_lane, queue, lane))
                 return
         lane.state = READY
         if lane.waiting[0].starts and self._suspects.hold(lane):
@@ -202,8 +204,7 @@ class Dispatcher:
         if batch is None or head.attempt or len(lane.waiting) < batch.size:
             return
         if lane.timer is not None:
-            lane.timer.cancel()
-            self._timers.discard(lane.timer)
+            self._timers.cancel(lane.timer)
             lane.timer = None
         self._make_ready(queue, lane)
 
@@ -231,7 +232,7 @@ class Dispatcher:
             if linger > 0:
                 if not group.lingers:
                     group.lingers = True
-                    self._later(linger, partial(self._lingered, queue, group))
+                    self._timers.later(linger, partial(self._lingered, queue, group))
                 return
         queue.queue(group)
         self._turns.add(queue)
@@ -241,19 +242,15 @@ class Dispatcher:
         self._queue_group(queue, group)
         self._pump()
 
-    def _later(self, wait_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
-        handle: asyncio.TimerHandle
-
-        def fire() -> None:
-            self._timers.discard(handle)
-            call()
-
-        handle = asyncio.get_running_loop().call_later(wait_s, fire)
-        self._timers.add(handle)
-        return handle
+    def _pump_soon(self) -> None:
+        """Start what can start once everything that ends now has ended: a commit ends many."""
+        if not self._pumps:
+            self._pumps = True
+            asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
         """Start what can start: handlers in turn, so that none waits for another's backlog."""
+        self._pumps = False
         if self._stopping or self._patience.is_refused:
             return
         crowded: list[HandlerQueue] = []
@@ -290,7 +287,7 @@ class Dispatcher:
         if window.held.count and wait_s > 0 and not window.is_timed:
             window.is_timed = True
             # A little later than exactly: a float that is rounded down would wake it too early.
-            self._later(wait_s + 0.000_1, partial(self._window_moved, queue, scope))
+            self._timers.later(wait_s + 0.000_1, partial(self._window_moved, queue, scope))
 
     def _window_moved(self, queue: HandlerQueue, scope: str) -> None:
         assert queue.gates is not None  # noqa: S101 - only asked where there are any
@@ -306,22 +303,28 @@ class Dispatcher:
         queue.began(group, lanes)
         for lane in lanes:
             lane.state = RUNNING
-        self._spawn(self._serve(queue, group, lanes))
+        self._spawn(self._serve(queue, group, lanes, self._clock.monotonic()))
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._runs.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # Only now is the run over: one that pumped before its own end would still count.
         self._runs.discard(task)
-        self._pump()
+        self._pump_soon()
 
-    async def _serve(self, queue: HandlerQueue, group: ReadyGroup, lanes: list[Lane]) -> None:
+    async def _serve(
+        self, queue: HandlerQueue, group: ReadyGroup, lanes: list[Lane], started_at: float
+    ) -> None:
+        self._places.began_after(self._clock.monotonic() - started_at)
         taken = [lane.take() for lane in lanes]
         try:
-            kept = await self._guarded_run(queue, lanes, taken)
+            if lanes[0].window is None and self._suspects.are_none:
+                kept = await self._run(queue.spec, taken)
+            else:
+                kept = await self._guarded_run(queue, lanes, taken)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -336,7 +339,7 @@ class Dispatcher:
             self._turns.add(queue)
         for lane, left in zip(lanes, kept, strict=True):
             self._release(queue, lane, left)
-        self._bus.settle(_finished(taken, kept))
+        self._bus.settle(finished_of(taken, kept))
 
     async def _guarded_run(
         self, queue: HandlerQueue, lanes: list[Lane], taken: list[list[Delivery]]
@@ -393,8 +396,3 @@ class Dispatcher:
     async def _skip(self, delivery: Delivery) -> None:
         await skip(self._store, self._patience, delivery, self._clock)
         self._bus.settle([delivery])
-
-
-def _finished(taken: list[list[Delivery]], kept: list[list[Delivery]]) -> list[Delivery]:
-    left = {delivery.id for lane in kept for delivery in lane}
-    return [delivery for lane in taken for delivery in lane if delivery.id not in left]

@@ -45,7 +45,7 @@ class Runtime:
         handlers: Every handler of the process.
         ports: Time, ids, randomness.
         services: What handlers reach through their context.
-        concurrency: Runs at the same time.
+        concurrency: Runs at the same time at most.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Runtime:
         handlers: Sequence[HandlerSpec],
         ports: Ports,
         services: Any = None,
-        concurrency: int = 128,
+        concurrency: int = 1024,
     ) -> None:
         self.store = store
         self.ports = ports

@@ -93,7 +93,8 @@ async def call_function(
     call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Call a coroutine function here and any other in a thread."""
-    if inspect.iscoroutinefunction(call):
+    code = getattr(call, "__code__", None)  # of most functions, and soon asked
+    if (code is not None and code.co_flags & _COROUTINE) or inspect.iscoroutinefunction(call):
         return await call(*args, **kwargs)
     result = await asyncio.to_thread(call, *args, **kwargs)
     return await result if inspect.isawaitable(result) else result
@@ -121,6 +122,8 @@ def _by_name(marks: str, call: Callable[..., Any]) -> dict[str, str]:
     return found
 
 
+_COROUTINE = inspect.CO_COROUTINE
+
 _known_hints: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
 
@@ -136,7 +139,7 @@ def _hints(call: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _as(value: Any, annotated: Any) -> Any:
-    if annotated in (None, Any):
+    if annotated is None or annotated is Any or type(value) is annotated:
         return value
     try:
         return json.convert(value, annotated)

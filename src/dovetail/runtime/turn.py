@@ -17,6 +17,12 @@ from dovetail.runtime.gate import Gates
 from dovetail.runtime.handler import HandlerSpec
 from dovetail.runtime.lane import Lane, ReadyGroup
 
+# A run begins this late at most before there are fewer places: what a newcomer waits for is the
+# first lines of those that were started before it.
+_LATE_S = 0.1
+FEW = 128
+"""Places there are however late runs begin."""
+
 # Runs of batch handlers wait for platforms most of their time. Each group of them has a limit of
 # its own, so that the sum may be large: a platform that hangs in a thousand connections must not
 # take the places of the others.
@@ -131,13 +137,18 @@ class Places:
     are free: a single tenant gets half of all, and whatever hangs leaves places for the rest. A
     high priority makes that more, a low one less.
 
+    Runs that wait for the disk or the network want many places; many that compute would keep a
+    newcomer from its first line. So there are few at first, one more for each run that began at
+    once, and half as many when one began late.
+
     Args:
         count: All places for ordinary runs.
     """
 
     def __init__(self, count: int) -> None:
-        self._count = count
-        self._batches = count * _BATCHES_PER_PLACE
+        self._most = count
+        self._count = min(count, FEW)
+        self._batches = max(self._count * _BATCHES_PER_PLACE, count)
         self.running = 0
         self.batches = 0
 
@@ -159,6 +170,13 @@ class Places:
         most = max((self._count - self.running) * queue.share, 1)
         running_of = queue.running_of
         return lambda tenant: running_of.get(tenant, 0) < most
+
+    def began_after(self, late_s: float) -> None:
+        """Note how long after its start a run came to its first line."""
+        if late_s > _LATE_S:
+            self._count = min(max(self._count // 2, FEW), self._most)
+        elif self._count < self._most:
+            self._count += 1
 
     def take(self, queue: HandlerQueue) -> None:
         """Count a run."""

@@ -117,16 +117,16 @@ class CommitGroup:
         if self._task is not None:
             await self._task
 
-    async def submit(
+    def submit(
         self, call: Callable[..., Any], item: Any = None, *, is_item: bool = False
-    ) -> Any:
-        """Queue a work and wait for its durable result."""
+    ) -> asyncio.Future[Any]:
+        """Queue a work; return the future of its durable result."""
         if self._closing or self._task is None:
             raise StoreError("The store is closed; nothing was written.")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(Work(call, future, item, is_item=is_item))
         self._wake.set()
-        return await future
+        return future
 
     async def _loop(self) -> None:
         while True:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     literal_column,
     select,
+    update,
 )
 from sqlalchemy.dialects.sqlite import Insert
 
@@ -67,6 +68,12 @@ class Tx(ABC):
         """Execute the statement once for each row; the cheapest way for a statement of a module."""
         if rows:
             self._connection.execute(statement.statement, rows)
+
+    def set_many(self, key: Column[int], keys: Sequence[int], values: dict[str, Any]) -> None:
+        """Give the rows of these keys the same values: whole numbers, texts and bytes."""
+        for start in range(0, len(keys), 500):
+            chosen = key.in_(keys[start : start + 500])
+            self.run(update(key.table).where(chosen).values(**values))
 
     def known(self, column: Column[str], values: Sequence[str]) -> set[str]:
         """Return which of the values the column holds already."""

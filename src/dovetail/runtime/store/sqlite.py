@@ -58,6 +58,17 @@ class SqliteTx(Tx):
         if rows:
             run_rows(self._raw, statement, rows)
 
+    def set_many(self, key: sa.Column[int], keys: Sequence[int], values: dict[str, Any]) -> None:
+        """Change all with one statement, the same for any number of them."""
+        if not keys:
+            return
+        changes = ", ".join(f"{name} = ?" for name in values)
+        sql = (
+            f"UPDATE {key.table.name} SET {changes} "  # noqa: S608 - names of our schema
+            f"WHERE {key.name} IN (SELECT value FROM json_each(?))"
+        )
+        run_sql(self._raw, sql, (*values.values(), json.encode_text(keys)))
+
     def known(self, column: sa.Column[str], values: Sequence[str]) -> set[str]:
         """Ask for all at once, with a statement that is the same for any number of them."""
         if not values:

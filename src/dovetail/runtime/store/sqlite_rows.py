@@ -2,13 +2,17 @@
 The few statements that every event needs, run on sqlite3 itself.
 
 SQLAlchemy's own work for one row costs more than SQLite's. These statements are compiled once; a
-row is then a tuple that is handed to `executemany`. Errors are those that SQLAlchemy would raise.
+row is then a tuple. The rows of an INSERT go many to a statement: sqlite3 lets go of the
+interpreter for each statement that it runs, and gets it back only when the event loop has nothing
+to do or has had its turn, which for a row at a time was most of a commit (decision 0012). Errors
+are those that SQLAlchemy would raise.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
@@ -22,9 +26,16 @@ _DIALECT = dialect.dialect(paramstyle="qmark")
 _PLAIN = (sa.Integer, sa.Text, sa.LargeBinary)
 
 
+# Rows to one INSERT; each number is a statement of its own that sqlite3 keeps.
+_TOGETHER = (64, 16, 4)
+_PARAMETERS = 999
+"""Of one statement; any SQLite takes so many."""
+
+
 class _Compiled(NamedTuple):
     sql: str
     values: Callable[[dict[str, Any]], tuple[Any, ...]]
+    many: dict[int, str]
 
 
 _compiled: dict[RowStatement, _Compiled] = {}
@@ -38,7 +49,13 @@ def run_rows(
     if found is None:
         found = _compiled[statement] = _compile(statement)
     try:
-        connection.executemany(found.sql, map(found.values, rows))
+        left = list(map(found.values, rows))
+        for count, sql in found.many.items():
+            while len(left) >= count:
+                connection.execute(sql, list(chain.from_iterable(left[:count])))
+                del left[:count]
+        if left:
+            connection.executemany(found.sql, left)
     except sqlite3.Error as error:
         raise as_sqlalchemy(found.sql, error) from error
 
@@ -71,6 +88,11 @@ def _compile(statement: RowStatement) -> _Compiled:
     ]
     if odd:
         raise TypeError(f"not to be given to sqlite3 as they are: {', '.join(odd)}")
+    sql, many = str(compiled), {}
+    one = f"({', '.join('?' * len(names))})"
+    if isinstance(statement.statement, sa.Insert) and sql.endswith(f"VALUES {one}"):
+        fitting = (count for count in _TOGETHER if count * len(names) <= _PARAMETERS)
+        many = {count: sql + f", {one}" * (count - 1) for count in fitting}
     if len(names) == 1:
-        return _Compiled(str(compiled), lambda row: (row[names[0]],))
-    return _Compiled(str(compiled), itemgetter(*names))
+        return _Compiled(sql, lambda row: (row[names[0]],), many)
+    return _Compiled(sql, itemgetter(*names), many)
