@@ -30,7 +30,8 @@ Every error that Dovetail raises, sorted by what happens next.
     |- ExecutionError                  the durable runtime
     |  |- RetriesExhaustedError
     |  |- ReplayMismatchError
-    |  |- WaitTimeoutError            no event came in time
+    |  |- WaitTimeoutError            no event came, or no child run ended, in time
+    |  |- ChildFailedError            a run that this run started died or was cancelled
     |  |- StepFailedError             an error of an earlier pass that cannot be rebuilt
     |  |- CompensationError           steps that a failed run could not undo
     |  |- VersionConflictError         a record changed under the writer; the run starts over
@@ -290,9 +291,20 @@ class ReplayMismatchError(ExecutionError):
 
 
 class WaitTimeoutError(ExecutionError):
-    """The event that a run waited for did not come in time; catch it to go on without."""
+    """An event or a child run that a run waited for was not in time; catch it to go on without."""
 
     code = "wait-timeout"
+
+
+class ChildFailedError(ExecutionError):
+    """
+    A run that this run had started died, was cancelled or was skipped; catch it to go on without.
+
+    `facts` holds the child's `run` and `handler`, its `status` (dead, cancelled or skipped) and
+    `error` as it was recorded of the child; `runs` names all that failed beside each other.
+    """
+
+    code = "child-failed"
 
 
 class StepFailedError(ExecutionError):

@@ -1,5 +1,7 @@
 """The look before a deploy: which open runs the new code cannot go on with."""
 
+import asyncio
+
 from dovetail import Event, idempotent, on, send, step
 from dovetail.app.load import program_of
 from dovetail.runtime.open_runs import open_runs_report
@@ -72,3 +74,44 @@ async def test_what_new_code_lacks_is_named_and_what_it_has_is_not():
     assert unknown.found[0].problem == "unknown"
     assert unknown.is_safe
     assert not fixed.is_safe
+
+
+@on("label.wanted")
+async def label(event: Event) -> str:
+    return "label"
+
+
+async def test_child_runs_are_known_by_the_handler_that_is_run():
+    def parent(body):
+        body.__qualname__ = body.__name__ = "follow_children"
+        return on("order.placed")(body)
+
+    async def before(event: Event) -> None:
+        await step.run(label, key=1)
+        await step.sleep("1 hour")
+
+    async def named(event: Event) -> None:
+        await step.run("label", key=1)
+        await step.sleep("1 hour")
+
+    async def without(event: Event) -> None:
+        asyncio.run  # noqa: B018 - is no child run
+        await step.sleep("1 hour")
+
+    async def other(event: Event) -> None:
+        chosen = label
+        await step.run(chosen)
+        await step.sleep("1 hour")
+
+    first = parent(before)
+    async with running_app(first, label) as app:
+        async with app.session():
+            await send("order.placed", {})
+        await app.runtime.wait_idle()
+        await app.ports.clock.sleep(1)
+        assert (await report_of(app, first, label)).found == []
+        assert (await report_of(app, parent(named), label)).found == []
+        (gone,) = (await report_of(app, parent(without), label)).found
+        assert (gone.problem, gone.names) == ("step-gone", ["label"])
+        (unknown,) = (await report_of(app, parent(other), label)).found
+        assert (unknown.problem, unknown.names) == ("unknown", ["label"])

@@ -31,6 +31,7 @@ from dovetail.runtime.store.schema import (
     DEAD,
     OPEN,
     SCHEDULED,
+    child_runs,
     deliveries,
     events,
     run_states,
@@ -292,7 +293,7 @@ def _remove_events(seqs: Sequence[int], cutoff: int, tx: Tx) -> Counter[str]:
     of_them = deliveries.c.event_seq.in_(over)
     ids = [row.id for row in tx.rows(sa.select(deliveries.c.id).where(of_them))]
     removed: Counter[str] = Counter()
-    for table in (steps, run_states, waits):
+    for table in (steps, run_states, waits, child_runs):
         removed[table.name] = tx.run(sa.delete(table).where(table.c.delivery_id.in_(ids)))
     removed["deliveries"] = tx.run(sa.delete(deliveries).where(deliveries.c.id.in_(ids)))
     removed["events"] = tx.run(sa.delete(events).where(events.c.seq.in_(over)))

@@ -23,7 +23,13 @@ _STYLES = {
     "compensating": "yellow",
     "done": "green",
 }
-_EVENTS = {"failed": "red", "given up": "red", "step failed": "red", "finished": "green"}
+_EVENTS = {
+    "failed": "red",
+    "given up": "red",
+    "step failed": "red",
+    "child dead": "red",
+    "finished": "green",
+}
 
 _LONGEST_KEY = 20
 _HEADS = ("ID", "Began (UTC)", "Handler", "Event", "Key", "Status", "Failed", "Steps", "Next")
@@ -163,6 +169,7 @@ def _show(screen: Screen, view: RunView) -> None:
         ("status", one.status),
         ("failed tries", one.attempt),
         ("next", _next(one)),
+        ("started by", _parent(view)),
         ("reason", view.reason),
     ]
     if view.error:
@@ -200,6 +207,13 @@ def _show(screen: Screen, view: RunView) -> None:
             title="Started",
             styles=_STYLES,
         )
+
+
+def _parent(view: RunView) -> str:
+    if view.parent is None:
+        return ""
+    handler = f" ({view.parent.handler})" if view.parent.handler else ""
+    return f"run {view.parent.run_id}{handler}"
 
 
 def _after(micros: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -10,6 +10,7 @@ import structlog
 from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.errors import ConnectionPausedError, StoreError, describe
+from dovetail.runtime.child_run import DIED, end_children, failed, returned
 from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.failure import FAILED, FailedRuns
 from dovetail.runtime.log import EventLog
@@ -30,6 +31,8 @@ class _Finish(NamedTuple):
     finished_at: int
     unit: UnitOfWork | None
     stateful: bool = False
+    returned: bytes | None = None
+    on_woken: Callable[[], None] | None = None
 
 
 class Books:
@@ -50,14 +53,25 @@ class Books:
         self._patience = patience
 
     async def finish(
-        self, taken: Sequence[Delivery], unit: UnitOfWork | None, *, stateful: bool = False
+        self,
+        taken: Sequence[Delivery],
+        unit: UnitOfWork | None,
+        *,
+        stateful: bool = False,
+        returned: bytes | None = None,
     ) -> BaseException | None:
-        """Commit what a run did and that it is done; return what the store refused it for."""
+        """
+        Commit what a run did and that it is done; return what the store refused it for.
+
+        A child run has *returned* something, in JSON, which its parent gets.
+        """
         item = _Finish(
             ids=[delivery.id for delivery in taken],
             finished_at=to_micros(self._clock.now()),
             unit=unit if unit is not None and unit.dirty else None,
             stateful=stateful,
+            returned=returned,
+            on_woken=None if returned is None else self._log.on_scheduled,
         )
         try:
             await self._store.write_each(_finish_all, item)
@@ -101,14 +115,25 @@ class Books:
         now = to_micros(self._clock.now())
         rows = [row for failure in failures for row in failure.rows(now)]
         final = any(failure.dead for failure in failures)
+        died = {
+            one.id: failed(DIED, describe(failure.error))
+            for failure in failures
+            if failure.dead
+            for one in failure.taken
+            if one.is_child
+        }
+
+        def keep(tx: Tx) -> None:
+            tx.run(FAILED, rows)
+            if died and end_children(tx, died, now):
+                tx.after_commit(self._log.on_scheduled)
+
         waited = 0.0
         while True:
             try:
                 # Locked or full: the delivery is still open in the store, so nothing is lost; wait
                 # for the database rather than forget the attempt.
-                await self._patience.insist(
-                    lambda: self._store.write(lambda tx: tx.run(FAILED, rows)), any_refusal=False
-                )
+                await self._patience.insist(lambda: self._store.write(keep), any_refusal=False)
                 return
             except StoreError as refused:
                 log.warning("store_refused", error=refused.message, waited_s=waited)
@@ -129,4 +154,14 @@ def _finish_all(tx: Tx, items: list[_Finish]) -> list[None]:
     ids = [one for item in items for one in item.ids]
     finished_at = max(item.finished_at for item in items)
     tx.set_many(deliveries.c.id, ids, {"status": DONE, "finished_at": finished_at})
+    children = [item for item in items if item.returned is not None]
+    if children:
+        _tell_parents(tx, children, finished_at)
     return [None] * len(items)
+
+
+def _tell_parents(tx: Tx, items: list[_Finish], finished_at: int) -> None:
+    outcomes = {one: returned(item.returned or b"null") for item in items for one in item.ids}
+    on_woken = items[0].on_woken
+    if end_children(tx, outcomes, finished_at) and on_woken is not None:
+        tx.after_commit(on_woken)

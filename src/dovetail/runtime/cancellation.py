@@ -3,7 +3,7 @@ Cancellation: asking a run to stop, durably.
 
 A run that has not begun is cancelled at once. One that sleeps or waits is woken, one that runs goes
 on to its next step that is not recorded: there RunCancelled is raised, and what it has done is
-undone.
+undone. Its open child runs are asked, too, and it waits for their ends.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from dovetail.core import json
+from dovetail.runtime.child_run import CANCELLED as CHILD_CANCELLED
+from dovetail.runtime.child_run import end_children, failed, has_open_children, open_children
 from dovetail.runtime.run_state import begin_phase, end_states
 from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import (
@@ -44,6 +46,8 @@ def request_cancel(tx: Tx, delivery_id: int, reason: str, now: int) -> str:
     if status not in (OPEN, SCHEDULED) or phase in (COMPENSATING, COMPENSATED):
         return "over"
     begin_phase(tx, delivery_id, CANCELLING, now, reason=reason)
+    for child in open_children(tx, delivery_id):
+        request_cancel(tx, child, f"Run {delivery_id}, which had started it, was cancelled.", now)
     if status == OPEN:
         return "cancelling"
     forget_waits(tx, [delivery_id])
@@ -51,6 +55,8 @@ def request_cancel(tx: Tx, delivery_id: int, reason: str, now: int) -> str:
         sa.select(sa.func.count()).select_from(steps).where(steps.c.delivery_id == delivery_id)
     )
     if begun:
+        if has_open_children(tx, delivery_id):
+            return "cancelling"  # the last of them wakes it: what began later is undone first
         tx.run(sa.update(deliveries).where(deliveries.c.id == delivery_id).values(due_at=now))
         return "cancelling"
     end_cancelled(tx, [delivery_id], now)
@@ -59,8 +65,13 @@ def request_cancel(tx: Tx, delivery_id: int, reason: str, now: int) -> str:
 
 def end_cancelled(
     tx: Tx, delivery_ids: Sequence[int], now: int, undone: Sequence[str] = ()
-) -> None:
-    """Close runs that were cancelled and have nothing left to undo."""
+) -> bool:
+    """
+    Close runs that were cancelled and have nothing left to undo.
+
+    Returns:
+        Whether that has woken a run that had started one of them.
+    """
     record = {"code": "cancelled", "message": "The run was cancelled.", "undone": list(undone)}
     tx.run(
         sa.update(deliveries)
@@ -68,6 +79,7 @@ def end_cancelled(
         .values(status=CANCELLED, finished_at=now, error=json.encode(record))
     )
     end_states(tx, delivery_ids, now)
+    return end_children(tx, dict.fromkeys(delivery_ids, failed(CHILD_CANCELLED, record)), now)
 
 
 def asked_to_stop(tx: Tx) -> list[int]:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dovetail.core.clock import Clock, to_micros
 from dovetail.core.ids import derive_id
@@ -80,6 +80,19 @@ class Context:
         )
 
 
+class Host(Protocol):
+    """What a run needs of what runs it, to start others and to stop them."""
+
+    @property
+    def log(self) -> EventLog:
+        """Where events go, and who listens to them."""
+        ...
+
+    async def look_for_stops(self) -> None:
+        """Find the runs that were asked to stop."""
+        ...
+
+
 class RunContext(Context):
     """
     The context of one pass of a handler run: adds the journal.
@@ -113,6 +126,8 @@ class RunContext(Context):
         self.failures: dict[Place, BaseException] = {}
         self.prefix = ""
         self.saga: Callable[[], Saga] | None = None
+        self.host: Host | None = None
+        self.returned: Any = None
 
     @property
     def event(self) -> Event:
@@ -151,10 +166,10 @@ class RunContext(Context):
         given = mark_input(args, kwargs)
         entry = journal.entries.get(place)
         if undo is not None:
-            self._note_undo(place, undo, call)
+            self.note_undo(place, undo, call)
         if entry is not None:
             if entry.input_hash != given and entry.input_hash:
-                raise _mismatch(self.delivery_id, place, entry, given, call)
+                raise mismatch_error(self.delivery_id, place, entry, given, call)
             return read_back(entry.result, call)
         if journal.entries or self.cancelling or self.suspension is not None:
             self.check(place)
@@ -179,7 +194,8 @@ class RunContext(Context):
         await journal.record(row)
         return read_back(result, call)
 
-    def _note_undo(self, place: Place, undo: Callable[..., Any], call: Callable[..., Any]) -> None:
+    def note_undo(self, place: Place, undo: Callable[..., Any], call: Callable[..., Any]) -> None:
+        """Keep what takes a step back, for when the run is undone."""
         if not self.can_suspend:
             raise UsageError(
                 f"step({place.name!r}, undo=…): only a handler with a run for each event can take "
@@ -216,9 +232,10 @@ def reference_of(function: Callable[..., Any]) -> str:
     return f"{module}:{name}{'<bound>' if bound else ''}"
 
 
-def _mismatch(
+def mismatch_error(
     run: int, place: Place, entry: Entry, given: str, call: Callable[..., Any]
 ) -> ReplayMismatchError:
+    """Return the error of a step that was recorded with other arguments than it is given."""
     differences = other_arguments(entry.input_hash, given, call)
     return ReplayMismatchError(
         f"Step {str(place)!r} of run {run} was recorded with other arguments than it is now "

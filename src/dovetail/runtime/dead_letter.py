@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from dovetail.core import json
 from dovetail.model.event import Event
+from dovetail.runtime.child_replay import forget_children, reopen_children
 from dovetail.runtime.log import event_of
 from dovetail.runtime.saga import forget_journals, undone_among
 from dovetail.runtime.store.port import Tx
@@ -127,27 +128,30 @@ def replay_dead(tx: Tx, ids: Sequence[int], now: int, *, from_start: bool = Fals
     Make dead letters open again and return the ids that were.
 
     Recorded steps stay recorded, so a replay goes on after the last one; with *from_start* they
-    are forgotten and every step runs anew, as it is for runs that were undone.
+    are forgotten and every step runs anew, as it is for runs that were undone. The child runs that
+    a run has died of are replayed with it.
     """
     # SCHEDULED, not OPEN: the running process may be another one, and its clock loop finds this.
     replayed: list[int] = []
     for first in range(0, len(ids), 500):
-        found = [
-            row.id
-            for row in tx.rows(
-                sa.select(deliveries.c.id).where(
-                    deliveries.c.id.in_(list(ids[first : first + 500])),
-                    deliveries.c.status == DEAD,
-                )
+        rows = tx.rows(
+            sa.select(deliveries.c.id, deliveries.c.error).where(
+                deliveries.c.id.in_(list(ids[first : first + 500])),
+                deliveries.c.status == DEAD,
             )
-        ]
-        forget_journals(tx, found if from_start else undone_among(tx, found))
+        )
+        found = [row.id for row in rows]
+        anew = found if from_start else undone_among(tx, found)
+        forget_journals(tx, anew)
+        forget_children(tx, anew, now)
+        going_on = {row.id: row.error for row in rows if row.id not in set(anew)}
+        children = reopen_children(tx, going_on, now)
         tx.run(
             sa.update(deliveries)
             .where(deliveries.c.id.in_(found))
             .values(status=SCHEDULED, due_at=now, attempt=0, starts=0, finished_at=None)
         )
-        replayed += found
+        replayed += found + replay_dead(tx, children, now)
     return replayed
 
 

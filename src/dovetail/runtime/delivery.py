@@ -10,6 +10,9 @@ import msgspec
 from dovetail.errors import InternalError
 from dovetail.model.event import Event
 
+RUN_PREFIX = "run:"
+"""What the types of the events of child runs begin with; no event that is sent can have it."""
+
 
 class Delivery(msgspec.Struct, kw_only=True):
     """
@@ -38,6 +41,11 @@ class Delivery(msgspec.Struct, kw_only=True):
     def lane(self) -> tuple[str, str, str]:
         """What is processed one at a time and in order: a handler, a tenant and a key."""
         return (self.handler, self.event.business_id, self.event.key)
+
+    @property
+    def is_child(self) -> bool:
+        """Whether another run may have started it; if so, that run is told of its end."""
+        return self.event.type.startswith(RUN_PREFIX)
 
     def wait_s(self, now: int) -> float:
         """

@@ -394,5 +394,5 @@ class Dispatcher:
         self._bus.settle([delivery])
 
     async def _skip(self, delivery: Delivery) -> None:
-        await skip(self._store, self._patience, delivery, self._clock)
+        await skip(self._store, self._patience, delivery, self._clock, self.look_at_schedule)
         self._bus.settle([delivery])

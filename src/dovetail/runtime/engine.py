@@ -125,6 +125,8 @@ class Runtime:
         replayed = await self.store.write(
             lambda tx: replay_dead(tx, ids, now, from_start=from_start)
         )
+        if from_start:
+            await self._runner.look_for_stops()  # what was started before is of no use any more
         self._dispatcher.look_at_schedule()
         return replayed
 
@@ -146,8 +148,8 @@ class Runtime:
                 f"There is no run {delivery_id}. `dovetail runs` shows which there are."
             )
         if outcome == "cancelling":
-            self._runner.stop([delivery_id])
-            self._dispatcher.look_at_schedule()
+            await self._runner.look_for_stops()  # its child runs, too
+        self._dispatcher.look_at_schedule()
         return outcome
 
     def unit(self, business_id: str, source: str) -> UnitOfWork:

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.errors import UsageError
+from dovetail.runtime.child_run import SKIPPED, end_children, failed
 from dovetail.runtime.context import Context
 from dovetail.runtime.delivery import Delivery
 from dovetail.runtime.patience import Patience
-from dovetail.runtime.store.port import Store
+from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import DISCARDED, OPEN, deliveries
 
 
@@ -29,19 +30,39 @@ class ListContext(Context):
         )
 
 
-async def skip(store: Store, patience: Patience, delivery: Delivery, clock: Clock) -> None:
-    """Drop a delivery that came while another of its singleton ran; its history says so."""
+async def skip(
+    store: Store,
+    patience: Patience,
+    delivery: Delivery,
+    clock: Clock,
+    on_woken: Callable[[], None],
+) -> None:
+    """
+    Drop a delivery that came while another of its singleton ran; its history says so.
+
+    *on_woken* is called when that wakes a run which had started it.
+    """
     record = {
         "code": "skipped",
         "message": "Another run of this singleton handler was going on; this event was skipped.",
     }
+    now = to_micros(clock.now())
     statement = (
         sa.update(deliveries)
         .where(deliveries.c.id == delivery.id, deliveries.c.status == OPEN)
         .values(
             status=DISCARDED,
-            finished_at=to_micros(clock.now()),
+            finished_at=now,
             error=json.encode(record),
         )
     )
-    await patience.insist(lambda: store.write(lambda tx: tx.run(statement)))
+
+    def work(tx: Tx) -> None:
+        if (
+            tx.run(statement)
+            and delivery.is_child
+            and end_children(tx, {delivery.id: failed(SKIPPED, record)}, now)
+        ):
+            tx.after_commit(on_woken)
+
+    await patience.insist(lambda: store.write(work))

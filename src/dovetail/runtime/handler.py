@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from dovetail.errors import DeclarationError
+from dovetail.errors import DeclarationError, UsageError
 from dovetail.model.event import Event
 from dovetail.runtime.flow import Flow
 from dovetail.runtime.retry import Retry
@@ -98,6 +100,32 @@ class Subscriptions:
             self.by_name[handler.name] = handler
         self._for_type = lru_cache(maxsize=4096)(self._find)
 
+    def of_child(self, handler: Callable[..., Any] | str) -> HandlerSpec:
+        """
+        Return the handler of a name or a function, to be run as a child run.
+
+        Raises:
+            UsageError: The program has none, or it does not serve its events one by one.
+        """
+        if isinstance(handler, str):
+            found = [self.by_name[handler]] if handler in self.by_name else []
+        else:
+            function = inspect.unwrap(handler)
+            found = [one for one in self.by_name.values() if inspect.unwrap(one.call) is function]
+        if not found:
+            raise _no_handler(handler, list(self.by_name))
+        refusals = [(spec, _refuses_to_be_child(spec)) for spec in found]
+        fit = next((spec for spec, why in refusals if why is None), None)
+        if fit is None:
+            spec, why = refusals[0]
+            raise UsageError(
+                f"{spec.name} cannot be a child run: {why}. Move what it does for one event into "
+                "a handler of its own, and run that; or send an event, and wait for its answer "
+                "with step.wait_for().",
+                handler=spec.name,
+            )
+        return fit
+
     def listening(self, event: Event) -> list[HandlerSpec]:
         """Return the handlers that get this event."""
         return [
@@ -112,3 +140,23 @@ class Subscriptions:
             for handler in self.by_name.values()
             if any(matches(pattern, event_type) for pattern in handler.patterns)
         )
+
+
+def _refuses_to_be_child(spec: HandlerSpec) -> str | None:
+    if spec.batch is not None or spec.flow.batch is not None:
+        return "it is called with a list of events, and has no result for each of them"
+    if spec.flow.debounce is not None or spec.coalesce:
+        return "several events may be served by one run of it, which gets the latest of them"
+    return None
+
+
+def _no_handler(handler: Callable[..., Any] | str, names: list[str]) -> UsageError:
+    if isinstance(handler, str):
+        near = difflib.get_close_matches(handler, names, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else "`dovetail check` lists the handlers."
+        return UsageError(f"No handler of this program is called {handler!r}. {hint}")
+    name = getattr(handler, "__qualname__", repr(handler))
+    return UsageError(
+        f"{name} is no handler of this program, so it has no runs. Decorate it with on(…) in a "
+        f'module that is loaded; or call it in a step of this run: step("{name}", {name}, …).'
+    )

@@ -18,7 +18,15 @@ from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.errors import UsageError
 from dovetail.runtime.store.port import RowStatement, Store, Tx
-from dovetail.runtime.store.schema import COMMIT, STEP, UNDO, run_states, steps
+from dovetail.runtime.store.schema import (
+    CHILD,
+    CHILD_UNDO,
+    COMMIT,
+    STEP,
+    UNDO,
+    run_states,
+    steps,
+)
 
 log = structlog.get_logger("dovetail.journal")
 
@@ -32,8 +40,14 @@ class Place(NamedTuple):
     repeat: int
 
     def __str__(self) -> str:
-        words = f"{self.name} [{self.key}]" if self.key else self.name
+        name = f"run:{self.name}" if self.kind in (CHILD, CHILD_UNDO) else self.name
+        words = f"{name} [{self.key}]" if self.key else name
         return f"{words} #{self.repeat + 1}" if self.repeat else words
+
+
+def place_of_undo(place: Place) -> Place:
+    """Return where it is recorded that a step, or a child run, was taken back."""
+    return place._replace(kind=CHILD_UNDO if place.kind == CHILD else UNDO)
 
 
 class Entry(NamedTuple):
@@ -164,18 +178,21 @@ class Journal:
     def to_undo(self) -> list[tuple[Place, Entry]]:
         """Return the recorded steps that can be taken back and were not, the latest first."""
         found = [
-            (place, entry)
+            (place, entry if place.kind == STEP else entry._replace(result=returned))
             for place, entry in self.entries.items()
-            if place.kind == STEP
+            if place.kind in (STEP, CHILD)
             and entry.undo is not None
-            and place._replace(kind=UNDO) not in self.entries
+            and place_of_undo(place) not in self.entries
+            and (returned := _returned(place, entry)) is not None
         ]
         return sorted(found, key=lambda one: one[1].position, reverse=True)
 
     def undone(self) -> list[str]:
         """Return the names of the steps that were taken back, in that order."""
         found = [
-            (entry.position, place) for place, entry in self.entries.items() if place.kind == UNDO
+            (entry.position, place)
+            for place, entry in self.entries.items()
+            if place.kind in (UNDO, CHILD_UNDO)
         ]
         return [str(place) for _, place in sorted(found)]
 
@@ -231,6 +248,14 @@ class Journal:
         log.warning(
             "journal_grows", run=self.delivery_id, step=str(place), what=what, now=now, bound=bound
         )
+
+
+def _returned(place: Place, entry: Entry) -> bytes | None:
+    """Return the result of a step or child run; None while there is none."""
+    if place.kind == STEP:
+        return entry.result
+    outcome: dict[str, Any] = json.decode(entry.result)
+    return json.encode(outcome["result"]) if "result" in outcome else None
 
 
 _INSERT_ENTRY = RowStatement(

@@ -92,6 +92,18 @@ class EventLog:
         ids = iter(self.append(tx, [draft for drafts in lists for draft in drafts]))
         return [list(islice(ids, len(drafts))) for drafts in lists]
 
+    def call(self, tx: Tx, calls: Sequence[tuple[EventDraft, str]]) -> list[int]:
+        """Append events that are for one handler each, and nobody else; return the deliveries."""
+        now = self.clock.now()
+        seq = tx.allocate("events", len(calls))
+        made = [
+            (_event(draft, draft.id or self._ids.new(), seq + offset, now), handler, None)
+            for offset, (draft, handler) in enumerate(calls)
+        ]
+        tx.run_rows(_INSERT_EVENT, [event_row(event) for event, _, _ in made])
+        first = self._make(tx, made, now)
+        return list(range(first, first + len(made)))
+
     def redeliver(self, tx: Tx, stored: Sequence[Event], handlers: Sequence[str]) -> int:
         """Make new deliveries of events that are already in the log; return how many."""
         now = self.clock.now()
@@ -120,9 +132,9 @@ class EventLog:
 
     def _make(
         self, tx: Tx, wanted: Sequence[tuple[Event, str, datetime | None]], now: datetime
-    ) -> None:
+    ) -> int:
         if not wanted:
-            return
+            return 0
         first = tx.allocate("deliveries", len(wanted))
         rows: list[dict[str, Any]] = []
         ready: list[Delivery] = []
@@ -151,6 +163,7 @@ class EventLog:
         tx.after_commit(lambda: self._bus.offer(first, last, ready))
         if len(ready) < len(rows):
             tx.after_commit(self.on_scheduled)
+        return first
 
 
 def _nothing() -> None: ...

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from dovetail.runtime.handler import HandlerSpec
 from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import (
+    CHILD,
     OPEN,
     SCHEDULED,
     SLEEP,
@@ -33,7 +34,12 @@ from dovetail.runtime.store.schema import (
 )
 
 _GENERATED = ("idempotent:", "undo ")
-_STEP_CALLS = {STEP: ("step", "later"), SLEEP: ("sleep", "sleep_until"), WAIT: ("wait_for",)}
+_STEP_CALLS = {
+    STEP: ("step", "later"),
+    SLEEP: ("sleep", "sleep_until"),
+    WAIT: ("wait_for",),
+    CHILD: ("run",),
+}
 _DEFAULTS = {SLEEP: re.compile("sleep"), WAIT: re.compile("wait for .*", re.DOTALL)}
 _ATTRIBUTES = frozenset(("later", "sleep", "sleep_until", "wait_for"))
 
@@ -68,16 +74,20 @@ class OpenRunsReport(msgspec.Struct, frozen=True, kw_only=True):
 class _StepNames:
     """The step names in the source of a handler."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], handlers: set[str]) -> None:
+        self.handlers = handlers
         self.texts: set[str] = set()
         self.patterns: list[re.Pattern[str]] = []
         self.is_dynamic = False
         self.calls: set[str] = set()
+        self.children: set[str] = set()
         self.used: set[str] = set()
         for tree in _sources(function):
             self._read(tree)
 
     def has(self, kind: int, name: str) -> bool:
+        if kind == CHILD:
+            return bool(self.children & {name, _last_part(name)})
         if kind in _DEFAULTS and _DEFAULTS[kind].fullmatch(name):
             return any(call in self.calls for call in _STEP_CALLS[kind])
         if name in self.texts or any(one.fullmatch(name) for one in self.patterns):
@@ -104,6 +114,9 @@ class _StepNames:
             name = "step"
         elif isinstance(called, ast.Attribute) and called.attr in _ATTRIBUTES:
             name = called.attr
+        elif isinstance(called, ast.Attribute) and _is_child_call(called) and node.args:
+            self._note_child(node.args[0])
+            return
         else:
             return
         self.calls.add(name)
@@ -112,6 +125,17 @@ class _StepNames:
             named = node.args[0]
         if named is not None:
             self._note(named)
+
+    def _note_child(self, node: ast.expr) -> None:
+        """Note which handler is run: by its name, or as a function, which may be called so."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self.children.add(node.value)
+            return
+        named = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", None)
+        if isinstance(named, str):
+            self.children.add(named)
+        # Another name for the handler, or a parameter, cannot be told from one that is gone.
+        self.is_dynamic = self.is_dynamic or named not in self.handlers
 
     def _note(self, node: ast.expr) -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -128,13 +152,25 @@ class _StepNames:
             self.is_dynamic = True
 
 
+def _is_child_call(called: ast.Attribute) -> bool:
+    owner = called.value  # step.run or dovetail.step.run, and not asyncio.run
+    owned_by = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+    return called.attr == "run" and owned_by == "step"
+
+
+def _last_part(handler: str) -> str:
+    """Return what a handler's function is called where it is used."""
+    return handler.partition("#")[0].rpartition(".")[2]
+
+
 def open_runs_report(tx: Tx, handlers: Sequence[HandlerSpec]) -> OpenRunsReport:
     """
     Return which open runs of the database this code cannot go on with, as far as can be known.
 
     Looks at runs that have begun: those with a journal, and those whose handler is gone.
     """
-    names = {spec.name: _StepNames(inspect.unwrap(spec.call)) for spec in handlers}
+    called = {_last_part(spec.name) for spec in handlers}
+    names = {spec.name: _StepNames(inspect.unwrap(spec.call), called) for spec in handlers}
     runs = tx.rows(
         sa.select(deliveries.c.id, deliveries.c.handler, deliveries.c.business_id)
         .outerjoin(run_states, run_states.c.delivery_id == deliveries.c.id)

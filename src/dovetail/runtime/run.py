@@ -24,6 +24,7 @@ from dovetail.errors import (
     RunCancelled,
     RunSuspended,
     StoreError,
+    UsageError,
     describe,
 )
 from dovetail.runtime.books import Books
@@ -37,6 +38,7 @@ from dovetail.runtime.journal import Bounds, Journal
 from dovetail.runtime.log import EventLog
 from dovetail.runtime.patience import Patience, is_refusal
 from dovetail.runtime.replayed_unit import ReplayedUnit
+from dovetail.runtime.step_input import encode_returned
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import (
     CANCELLING,
@@ -88,6 +90,11 @@ class Runner:
         self._books = Books(store, log, clock, self._patience)
         self._undoing = Undoing(self, self._books, store, log, clock)
 
+    @property
+    def log(self) -> EventLog:
+        """Where sent events go."""
+        return self._log
+
     async def run_one(self, spec: HandlerSpec, taken: list[Delivery]) -> list[Delivery]:
         """
         Serve the deliveries of one lane with one run and return those that stay open.
@@ -109,6 +116,7 @@ class Runner:
         context = self.new_context(delivery, journal)
         context.saga = partial(self._undoing.saga, delivery, journal, context.undo)
         context.can_suspend = _can_suspend(spec)
+        context.host = self
         context.cancelling = stopping
         error = await self.call(spec, context)
         return await self._settle(spec, taken, context, error)
@@ -126,7 +134,7 @@ class Runner:
         elif context.was_cancelled or isinstance(error, RunCancelled):
             return await self._undoing.begin(spec, context, error, cancelled=True)
         elif error is None:
-            error = await self._books.finish(taken, context.unit, stateful=_has_state(context))
+            error = await self._finish(taken, context)
         if error is None:
             return []
         if isinstance(error, ConnectionPausedError):
@@ -136,12 +144,24 @@ class Runner:
             return await self._undoing.begin(spec, context, error, cancelled=False)
         return (await self.fail(spec, [(taken, error)]))[0]
 
+    async def _finish(self, taken: list[Delivery], context: RunContext) -> BaseException | None:
+        returned = None
+        if taken[-1].is_child:
+            try:
+                returned = encode_returned(
+                    taken[-1].handler, context.returned, self._bounds.result_bytes
+                )
+            except UsageError as error:
+                return error
+        stateful = _has_state(context)
+        return await self._books.finish(taken, context.unit, stateful=stateful, returned=returned)
+
     async def call(self, spec: HandlerSpec, context: RunContext) -> BaseException | None:
         """Call the handler; return what it raised."""
         token = current.set(context)
         self._going[context.delivery_id] = context
         try:
-            await cast(EventHandler, spec.call)(context.event)
+            context.returned = await cast(EventHandler, spec.call)(context.event)
         except (Exception, RunCancelled, RunSuspended) as raised:
             return raised
         finally:
@@ -284,7 +304,12 @@ class Runner:
     ) -> list[Delivery]:
         """Close runs that were cancelled and have nothing left to undo."""
         now, ids = to_micros(self._clock.now()), [one.id for one in taken]
-        await self._store.write(lambda tx: end_cancelled(tx, ids, now, undone))
+
+        def work(tx: Tx) -> None:
+            if end_cancelled(tx, ids, now, undone):
+                tx.after_commit(self._log.on_scheduled)
+
+        await self._store.write(work)
         for one in taken:
             one.outcome = "cancelled"
             self._stopping.discard(one.id)

@@ -8,7 +8,16 @@ from typing import Any
 import msgspec
 
 from dovetail.model.event import Event
-from dovetail.runtime.store.schema import COMMIT, FAILURE, KIND_NAMES, SLEEP, STEP, UNDO, WAIT
+from dovetail.runtime.store.schema import (
+    CHILD,
+    COMMIT,
+    FAILURE,
+    KIND_NAMES,
+    SLEEP,
+    STEP,
+    UNDO,
+    WAIT,
+)
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +81,15 @@ class ChildView(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None
 
 
+class ParentView(msgspec.Struct, frozen=True, kw_only=True):
+    """The run that has started this one; `handler` is None when its history is gone."""
+
+    run_id: int
+    handler: str | None
+    key: str
+    is_waiting: bool
+
+
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     """One failed try."""
 
@@ -100,6 +118,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     waits: list[WaitView]
     children: list[ChildView]
     timeline: list[TimelineEntry]
+    parent: ParentView | None = None
 
 
 _ENDINGS = {
@@ -110,11 +129,24 @@ _ENDINGS = {
 }
 
 
+_RECORDED = {
+    KIND_NAMES[UNDO]: "undone",
+    KIND_NAMES[FAILURE]: "step failed",
+    KIND_NAMES[STEP]: "step",
+}
+
+
 def timeline(
-    summary: RunSummary, attempts: Sequence[AttemptView], journal: Sequence[JournalView]
+    summary: RunSummary,
+    attempts: Sequence[AttemptView],
+    journal: Sequence[JournalView],
+    parent: ParentView | None = None,
 ) -> list[TimelineEntry]:
     """Return what happened to a run, oldest first."""
     told = [TimelineEntry(at=summary.started_at, what="event", detail=summary.event_type)]
+    if parent is not None:
+        by = f"by run {parent.run_id}" + (f" ({parent.handler})" if parent.handler else "")
+        told = [TimelineEntry(at=summary.started_at, what="started", detail=by)]
     for one in journal:
         told.extend(_tell(one))
     told.extend(
@@ -131,14 +163,12 @@ def _tell(entry: JournalView) -> list[TimelineEntry]:
     name = f"{entry.name} [{entry.key}]" if entry.key else entry.name
     if entry.kind == KIND_NAMES[COMMIT]:
         return [TimelineEntry(at=entry.recorded_at, what="committed", detail=_commit_text(entry))]
-    if entry.kind == KIND_NAMES[UNDO]:
-        return [TimelineEntry(at=entry.recorded_at, what="undone", detail=name)]
-    if entry.kind == KIND_NAMES[FAILURE]:
-        return [TimelineEntry(at=entry.recorded_at, what="step failed", detail=name)]
     if entry.kind == KIND_NAMES[SLEEP]:
         return [TimelineEntry(at=entry.started_at, what="slept", detail=name)]
-    if entry.kind == KIND_NAMES[STEP]:
-        return [TimelineEntry(at=entry.recorded_at, what="step", detail=name)]
+    if entry.kind in _RECORDED:
+        return [TimelineEntry(at=entry.recorded_at, what=_RECORDED[entry.kind], detail=name)]
+    if entry.kind == KIND_NAMES[CHILD]:
+        return _tell_child(entry, name)
     began = TimelineEntry(at=entry.started_at, what="waited", detail=name)
     outcome = entry.result if isinstance(entry.result, dict) else {}
     if entry.kind == KIND_NAMES[WAIT] and "event" in outcome:
@@ -146,6 +176,16 @@ def _tell(entry: JournalView) -> list[TimelineEntry]:
     if outcome.get("timed_out"):
         return [began, TimelineEntry(at=entry.recorded_at, what="timed out", detail=name)]
     return [began]
+
+
+def _tell_child(entry: JournalView, name: str) -> list[TimelineEntry]:
+    outcome = entry.result if isinstance(entry.result, dict) else {}
+    child = f"{name}: run {outcome.get('run')}"
+    began = TimelineEntry(at=entry.started_at, what="child started", detail=child)
+    if "until" in outcome:
+        return [began]
+    ending = "timed out" if outcome.get("timed_out") else str(outcome.get("status", "done"))
+    return [began, TimelineEntry(at=entry.recorded_at, what=f"child {ending}", detail=child)]
 
 
 def _commit_text(entry: JournalView) -> str:

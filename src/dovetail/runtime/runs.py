@@ -14,11 +14,14 @@ import sqlalchemy as sa
 from dovetail.core import json
 from dovetail.errors import UsageError
 from dovetail.model.event import Event
+from dovetail.runtime.delivery import RUN_PREFIX
+from dovetail.runtime.journal import Place, place_of_undo
 from dovetail.runtime.log import event_of
 from dovetail.runtime.run_view import (
     AttemptView,
     ChildView,
     JournalView,
+    ParentView,
     RunSummary,
     RunView,
     WaitView,
@@ -27,12 +30,15 @@ from dovetail.runtime.run_view import (
 from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import (
     CANCELLING,
+    CHILD,
+    CHILD_UNDO,
     COMPENSATING,
     KIND_NAMES,
     SCHEDULED,
     STATUS_NAMES,
     STEP,
     UNDO,
+    child_runs,
     deliveries,
     events,
     run_states,
@@ -107,6 +113,7 @@ def show_run(tx: Tx, delivery_id: int) -> RunView | None:
         for one in (json.decode(row.history) if row.history else [])
     ]
     children = _children(tx, event, delivery_id, summary.handler)
+    parent = _parent(tx, delivery_id)
     return RunView(
         summary=summary,
         event=event,
@@ -116,7 +123,8 @@ def show_run(tx: Tx, delivery_id: int) -> RunView | None:
         journal=journal,
         waits=_waits(tx, delivery_id, row),
         children=children,
-        timeline=timeline(summary, attempts, journal),
+        timeline=timeline(summary, attempts, journal, parent),
+        parent=parent,
     )
 
 
@@ -132,6 +140,11 @@ def _summaries() -> sa.Select[Any]:
         .where(waits.c.delivery_id == deliveries.c.id)
         .scalar_subquery()
     )
+    child = (
+        sa.select(RUN_PREFIX + sa.func.min(child_runs.c.name))
+        .where(child_runs.c.parent_id == deliveries.c.id, child_runs.c.is_open == 1)
+        .scalar_subquery()
+    )
     return (
         sa.select(
             deliveries,
@@ -142,7 +155,7 @@ def _summaries() -> sa.Select[Any]:
             run_states.c.phase,
             run_states.c.reason,
             counted.label("step_count"),
-            awaited.label("waits_for"),
+            sa.func.coalesce(awaited, child).label("waits_for"),
         )
         .join(events, events.c.seq == deliveries.c.event_seq)
         .outerjoin(run_states, run_states.c.delivery_id == deliveries.c.id)
@@ -150,7 +163,10 @@ def _summaries() -> sa.Select[Any]:
 
 
 def _status_condition(status: str) -> sa.ColumnElement[bool]:
-    waiting = sa.exists().where(waits.c.delivery_id == deliveries.c.id)
+    waiting = sa.or_(
+        sa.exists().where(waits.c.delivery_id == deliveries.c.id),
+        sa.exists().where(child_runs.c.parent_id == deliveries.c.id, child_runs.c.is_open == 1),
+    )
     suspended = run_states.c.delivery_id.is_not(None)
     scheduled = deliveries.c.status == SCHEDULED
     phase = run_states.c.phase
@@ -214,7 +230,11 @@ def _journal(tx: Tx, delivery_id: int) -> list[JournalView]:
         .where(steps.c.delivery_id == delivery_id)
         .order_by(steps.c.position, steps.c.recorded_at)
     )
-    undone = {(row.name, row.key, row.repeat): row.recorded_at for row in rows if row.kind == UNDO}
+    undone = {
+        Place(row.kind, row.name, row.key, row.repeat): row.recorded_at
+        for row in rows
+        if row.kind in (UNDO, CHILD_UNDO)
+    }
     return [
         JournalView(
             kind=KIND_NAMES[row.kind],
@@ -226,7 +246,9 @@ def _journal(tx: Tx, delivery_id: int) -> list[JournalView]:
             recorded_at=row.recorded_at,
             result=json.decode(row.result),
             undo=row.undo,
-            undone_at=undone.get((row.name, row.key, row.repeat)) if row.kind == STEP else None,
+            undone_at=undone.get(place_of_undo(Place(row.kind, row.name, row.key, row.repeat)))
+            if row.kind in (STEP, CHILD)
+            else None,
         )
         for row in rows
     ]
@@ -242,6 +264,19 @@ def _waits(tx: Tx, delivery_id: int, run: sa.Row[Any]) -> list[WaitView]:
         )
         for row in rows
     ]
+
+
+def _parent(tx: Tx, delivery_id: int) -> ParentView | None:
+    row = tx.first(
+        sa.select(child_runs, deliveries.c.handler)
+        .outerjoin(deliveries, deliveries.c.id == child_runs.c.parent_id)
+        .where(child_runs.c.delivery_id == delivery_id)
+    )
+    if row is None:
+        return None
+    return ParentView(
+        run_id=row.parent_id, handler=row.handler, key=row.key, is_waiting=bool(row.is_open)
+    )
 
 
 def _children(tx: Tx, event: Event, delivery_id: int, handler: str) -> list[ChildView]:
@@ -281,6 +316,7 @@ __all__ = [
     "AttemptView",
     "ChildView",
     "JournalView",
+    "ParentView",
     "RunSummary",
     "RunView",
     "WaitView",

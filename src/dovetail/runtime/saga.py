@@ -19,7 +19,7 @@ from dovetail.core.clock import Clock, to_micros
 from dovetail.errors import CompensationError, DovetailError, UsageError
 from dovetail.runtime.context import RunContext, current, unit_of_run
 from dovetail.runtime.delivery import Delivery
-from dovetail.runtime.journal import Entry, Journal, Place, insert_entries
+from dovetail.runtime.journal import Entry, Journal, Place, insert_entries, place_of_undo
 from dovetail.runtime.log import EventLog
 from dovetail.runtime.recorded_error import record_error
 from dovetail.runtime.run_state import begin_phase
@@ -29,7 +29,6 @@ from dovetail.runtime.store.schema import (
     COMPENSATED,
     COMPENSATING,
     FAILURE,
-    UNDO,
     deliveries,
     run_states,
     steps,
@@ -126,7 +125,8 @@ class Saga:
             await call_function(undo, (read_for(undo, entry.result, call),), {})
         finally:
             current.reset(token)
-        row = self._journal.row(place._replace(kind=UNDO), b"null", started_at=started_at)
+        undone = place_of_undo(place)
+        row = self._journal.row(undone, b"null", started_at=started_at)
         unit = context.unit
 
         def done(tx: Tx) -> None:
@@ -137,7 +137,7 @@ class Saga:
         try:
             await self._store.write(done)
         except BaseException:
-            self._journal.entries.pop(place._replace(kind=UNDO))
+            self._journal.entries.pop(undone)
             raise
 
     def _context(self, place: Place) -> RunContext:
@@ -149,7 +149,7 @@ class Saga:
                 store=self._store,
                 log=self._log,
                 clock=self._clock,
-                part=f" undo {place}",
+                part=f" undo {place}",  # names a child run otherwise than a step of that name
             ),
             store=self._store,
             clock=self._clock,

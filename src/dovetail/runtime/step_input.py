@@ -69,6 +69,30 @@ def encode_result(name: str, value: Any) -> bytes:
         ) from error
 
 
+def encode_returned(handler: str, value: Any, most_bytes: int) -> bytes:
+    """
+    Return what the parent of a child run is given of what its handler returned.
+
+    Raises:
+        UsageError: It is not data, or too much.
+    """
+    try:
+        result = json.encode(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{handler} is run by step.run() and returned {type(value).__name__}, which cannot be "
+            f"handed over as JSON: {error}. Return plain data, a Struct or an entity.",
+            handler=handler,
+        ) from error
+    if len(result) > most_bytes:
+        raise UsageError(
+            f"{handler} is run by step.run() and returned {len(result):,} bytes; at most "
+            f"{most_bytes:,} can be handed over. Store the data elsewhere and return where it is.",
+            handler=handler,
+        )
+    return result
+
+
 def read_back(result: bytes, call: Callable[..., Any]) -> Any:
     """Return a recorded result as what the function's return annotation says."""
     # The first pass and a resumed one see the same thing: what survived the round trip.

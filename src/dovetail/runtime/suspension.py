@@ -8,7 +8,7 @@ the delivery, scheduled for when it goes on. Nothing of the run stays in memory.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -25,10 +25,22 @@ from dovetail.runtime.store.schema import (
     run_states,
 )
 from dovetail.runtime.unit import UnitOfWork
-from dovetail.runtime.wait import Wait
 
 FOR_EVER = 253_402_300_799_000_000
 """The due moment of a run that waits without a time-out: the end of the year 9999."""
+
+
+class Awaited(Protocol):
+    """What a run waits for: an event, or its children."""
+
+    @property
+    def outlasts_stop(self) -> bool:
+        """Whether a run that is asked to stop goes on waiting for it."""
+        ...
+
+    def register(self, tx: Tx, delivery_id: int, now: int) -> bool:
+        """Wait from now on; return whether there is no need, so that the run goes on at once."""
+        ...
 
 
 @dataclass(slots=True)
@@ -48,7 +60,7 @@ class Suspension:
     due_at: int
     unit: UnitOfWork
     entries: list[dict[str, Any]] = field(default_factory=list)
-    wait: Wait | None = None
+    wait: Awaited | None = None
 
     def signal(self) -> RunSuspended:
         """Return what unwinds the handler."""
@@ -76,8 +88,8 @@ class Suspension:
                     delivery_id=self.delivery_id, phase=GOING, updated_at=now
                 )
             )
-        elif phase == CANCELLING:  # asked for while it ran
-            due_at = now
+        elif phase == CANCELLING and not (self.wait is not None and self.wait.outlasts_stop):
+            due_at = now  # asked for while it ran
         tx.run(
             sa.update(deliveries)
             .where(deliveries.c.id == self.delivery_id)

@@ -41,6 +41,7 @@ class Wait:
     event_types: tuple[str, ...]
     conditions: dict[str, Any]
     since: int | None = None
+    outlasts_stop = False
 
     def register(self, tx: Tx, delivery_id: int, now: int) -> bool:
         """Wait from now on; return whether an earlier event fits, so that there is no need."""

@@ -25,7 +25,7 @@ from dovetail.runtime.journal import Place
 from dovetail.runtime.replayed_unit import written
 from dovetail.runtime.retry import RETRYABLE
 from dovetail.runtime.store.schema import COMMIT, SLEEP, WAIT
-from dovetail.runtime.suspension import FOR_EVER, Suspension, plain_moment
+from dovetail.runtime.suspension import FOR_EVER, Awaited, Suspension, plain_moment
 from dovetail.runtime.wait import Wait, record_timeout
 
 
@@ -78,7 +78,7 @@ async def wait_for(
     Raises:
         WaitTimeoutError: None came in time.
     """
-    place = await _place(context, WAIT, name, key)
+    place = await next_place(context, WAIT, name, key)
     entry = context.journal.entries.get(place)
     if entry is None:
         context.check(place)
@@ -105,28 +105,31 @@ async def wait_for(
         context.check(place)
         result = None
     wait = Wait(place, context.unit.business_id, tuple(event_types), conditions, since)
-    raise _suspend(context, place, due_at, result, wait)
+    raise suspend(context, place, due_at, result, wait)
 
 
-async def gather(context: RunContext, laters: Sequence[Later]) -> list[Any]:
+async def side_by_side(context: RunContext, laters: Sequence[Later]) -> list[Any]:
     """
-    Run steps side by side and return their results in order.
+    Run steps at the same time; return their results and errors, in order.
 
-    Every step runs to its end and is recorded, whatever becomes of the others. When some failed,
-    the error of one is raised, one that no other try can mend before one that it may.
+    Every step runs to its end and is recorded, whatever becomes of the others.
     """
     await context.journal.load()
-    outcomes = await asyncio.gather(
+    return await asyncio.gather(
         *(context.step(one.name, one.call, *one.args, **one.kwargs) for one in laters),
         return_exceptions=True,
     )
-    failed = [
-        (one.name, outcome)
-        for one, outcome in zip(laters, outcomes, strict=True)
-        if isinstance(outcome, BaseException)
-    ]
+
+
+def raise_failed(outcomes: Sequence[tuple[str, Any]]) -> None:
+    """
+    Raise the error of one that failed, by name and outcome, if any did.
+
+    One that no other try can mend goes before one that it may.
+    """
+    failed = [(name, one) for name, one in outcomes if isinstance(one, BaseException)]
     if not failed:
-        return list(outcomes)
+        return
     signals = [error for _, error in failed if not isinstance(error, Exception)]
     if signals:
         raise signals[0]
@@ -139,7 +142,7 @@ async def gather(context: RunContext, laters: Sequence[Later]) -> list[Any]:
 
 
 async def _sleep(context: RunContext, until: Callable[[], datetime], name: str, key: str) -> None:
-    place = await _place(context, SLEEP, name, key)
+    place = await next_place(context, SLEEP, name, key)
     entry = context.journal.entries.get(place)
     if entry is not None:
         due_at = int(json.decode(entry.result)["until"])
@@ -147,7 +150,7 @@ async def _sleep(context: RunContext, until: Callable[[], datetime], name: str, 
             return
         # Woken before its time: by a cancellation, or by a clock that was set back.
         context.check(place)
-        raise _suspend(context, place, due_at, None, None)
+        raise suspend(context, place, due_at, None, None)
     context.check(place)
     due_at = to_micros(until())
     if due_at <= to_micros(context.clock.now()):
@@ -156,10 +159,16 @@ async def _sleep(context: RunContext, until: Callable[[], datetime], name: str, 
         )
         await context.journal.record(row)
         return
-    raise _suspend(context, place, due_at, plain_moment(due_at), None)
+    raise suspend(context, place, due_at, plain_moment(due_at), None)
 
 
-async def _place(context: RunContext, kind: int, name: str, key: str) -> Place:
+async def next_place(context: RunContext, kind: int, name: str, key: str) -> Place:
+    """
+    Return the next place of something that may suspend the run.
+
+    Raises:
+        UsageError: This run cannot be suspended, or not from here.
+    """
     if not context.can_suspend:
         raise UsageError(
             f"{name}: only a run that serves one event, to its end, can sleep or wait; a debounced "
@@ -175,8 +184,8 @@ async def _place(context: RunContext, kind: int, name: str, key: str) -> Place:
     return context.journal.place(kind, name, key)
 
 
-def _suspend(
-    context: RunContext, place: Place, due_at: int, result: bytes | None, wait: Wait | None
+def suspend(
+    context: RunContext, place: Place, due_at: int, result: bytes | None, wait: Awaited | None
 ) -> BaseException:
     """Note the suspension in the context and return what unwinds the handler."""
     now = to_micros(context.clock.now())

@@ -187,13 +187,12 @@ def _handler(name: str, function: Callable[..., Any], trigger: Trigger) -> Handl
     wanted = _parameter(name, function, trigger)
     run = _runner(function)
 
-    async def call(event: Event) -> None:
+    async def call(event: Event) -> Any:
         if wanted is None:
-            await run()
-        elif issubclass(wanted, Entity):
-            await run(await _current(wanted) or _entity(name, wanted, event))
-        else:
-            await run(event)
+            return await run()
+        if issubclass(wanted, Entity):
+            return await run(await _current(wanted) or _entity(name, wanted, event))
+        return await run(event)
 
     call.__wrapped__ = function  # type: ignore[attr-defined]  # so that its source can be read
     return _spec(name, call, trigger)
@@ -209,6 +208,7 @@ def _list_handler(name: str, function: Callable[..., Any], trigger: Trigger) -> 
         else:
             await run(events)
 
+    call.__wrapped__ = function  # type: ignore[attr-defined]  # so that it can be recognised
     return _spec(name, call, trigger)
 
 
@@ -238,8 +238,8 @@ def _scheduled(
         )
     run = _runner(function)
 
-    async def call(event: Event) -> None:
-        await (run() if wanted is None else run(event))
+    async def call(event: Event) -> Any:
+        return await (run() if wanted is None else run(event))
 
     call.__wrapped__ = function  # type: ignore[attr-defined]  # so that its source can be read
     event_type = f"tick.{name}"

@@ -7,6 +7,7 @@
     await step.sleep("2 days")
     payment = await step.wait_for(Payment.succeeded, where={"order_id": order.id}, timeout="3 days")
     first, second = await step.gather(step.later("a", fetch, 1), step.later("b", fetch, 2))
+    receipt = await step.run(charge, order)
     await step.compensate()
 """
 
@@ -20,12 +21,13 @@ from dovetail.core import json
 from dovetail.errors import UsageError
 from dovetail.model.entity import Entity
 from dovetail.model.event import Event, EventType
+from dovetail.runtime.child_call import ChildCall, Payload, child_call, gather
 from dovetail.runtime.condition import plain_conditions
 from dovetail.runtime.context import RunContext, require_context
 from dovetail.runtime.event_payload import event_name
 from dovetail.runtime.query import build_query
 from dovetail.runtime.saga import compensate
-from dovetail.runtime.workflow import Later, gather, sleep_for, sleep_until, wait_for
+from dovetail.runtime.workflow import Later, sleep_for, sleep_until, wait_for
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -207,14 +209,96 @@ class Steps:
         """Describe a step for `gather`; the arguments are those of a step."""
         return Later(name, call, args, {"key": key, "undo": undo, **kwargs})
 
-    async def gather(self, *laters: Later) -> list[Any]:
+    @overload
+    def run(
+        self,
+        handler: Callable[..., Awaitable[T]],
+        payload: Payload = None,
+        /,
+        *,
+        key: str | int = "",
+        timeout: timedelta | str | float | None = None,
+        undo: Callable[..., Any] | None = None,
+        **fields: Any,
+    ) -> ChildCall[T]: ...
+
+    @overload
+    def run(
+        self,
+        handler: Callable[..., T],
+        payload: Payload = None,
+        /,
+        *,
+        key: str | int = "",
+        timeout: timedelta | str | float | None = None,
+        undo: Callable[..., Any] | None = None,
+        **fields: Any,
+    ) -> ChildCall[T]: ...
+
+    @overload
+    def run(
+        self,
+        handler: str,
+        payload: Payload = None,
+        /,
+        *,
+        key: str | int = "",
+        timeout: timedelta | str | float | None = None,
+        undo: Callable[..., Any] | None = None,
+        **fields: Any,
+    ) -> ChildCall[Any]: ...
+
+    def run(
+        self,
+        handler: Callable[..., Any] | str,
+        payload: Payload = None,
+        /,
+        *,
+        key: str | int = "",
+        timeout: timedelta | str | float | None = None,
+        undo: Callable[..., Any] | None = None,
+        **fields: Any,
+    ) -> ChildCall[Any]:
         """
-        Run steps side by side and return their results, in order.
+        Run another handler as a run of its own, and go on with what it returned.
+
+        ``receipt = await step.run(charge, order)``; or several side by side, in `gather`. The
+        child has its own tries, story and dead letter. It starts once for each key in the life of
+        this run, which is suspended as in `sleep` until the child ends. What this run has written
+        and sent by then is committed first.
+
+        Args:
+            handler: A function with ``on`` or ``every``, or the name of a handler. Nobody else is
+                told: other handlers of its events do not run.
+            payload: What it gets: an entity, a dict, or an Event; or give its fields by keyword.
+            key: Tells child runs of one handler apart: the id of the order line.
+            timeout: How long to wait at most, before the child is stopped.
+            undo: Takes back what the child did, given what it returned.
+            fields: The payload's fields.
+
+        Raises:
+            ChildFailedError: The child has died, or was cancelled or skipped.
+            WaitTimeoutError: It was not done in time.
+            UsageError: There is no such handler, or it has no run for each event.
+        """
+        return child_call(
+            _run("step.run"),
+            handler,
+            payload,
+            fields,
+            key=str(key),
+            timeout=timeout,
+            undo=undo,
+        )
+
+    async def gather(self, *members: Later | ChildCall[Any]) -> list[Any]:
+        """
+        Run steps (`later`) and other handlers (`run`) side by side; return their results in order.
 
         Each is recorded when it is done; one that fails does not stop the others or lose what
         they return. When all have ended, the error of one that failed is raised.
         """
-        return await gather(_run("step.gather"), laters)
+        return await gather(_run("step.gather"), members)
 
     async def compensate(self) -> None:
         """

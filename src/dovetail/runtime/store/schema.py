@@ -83,13 +83,14 @@ Index(
     postgresql_where=text("status = 3"),
 )
 
-STEP, SLEEP, WAIT, UNDO, COMMIT, FAILURE, CHILD = range(7)
+STEP, SLEEP, WAIT, UNDO, COMMIT, FAILURE, CHILD, CHILD_UNDO = range(8)
 """
 Kind of a journal entry. COMMIT: what a run had written when it was suspended. FAILURE: an error
-that is raised again, because the run has undone what went before it.
+that is raised again, because the run has undone what went before it. CHILD: a run that it has
+started, and how that ended.
 """
 
-KIND_NAMES = ("step", "sleep", "wait", "undo", "commit", "failure", "child")
+KIND_NAMES = ("step", "sleep", "wait", "undo", "commit", "failure", "child", "undo")
 
 steps = Table(
     "steps",
@@ -141,6 +142,20 @@ waits = Table(
     Column("repeat", Integer, nullable=False),
 )
 Index("ix_waits_match", waits.c.event_type, waits.c.business_id, waits.c.match)
+
+# Runs that other runs have started: `name`, `key` and `repeat` are the entry in the journal of the
+# parent that gets the outcome; `is_open` until it has it.
+child_runs = Table(
+    "child_runs",
+    metadata,
+    Column("delivery_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("parent_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("repeat", Integer, nullable=False),
+    Column("is_open", SmallInteger, nullable=False),
+)
+Index("ix_child_runs_parent", child_runs.c.parent_id, child_runs.c.is_open)
 
 records = Table(
     "records",

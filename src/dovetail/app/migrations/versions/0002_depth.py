@@ -19,10 +19,12 @@ def upgrade() -> None:
     _add_checks()
     _make_token_leases()
     _make_references()
+    _make_child_runs()
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.drop_table("child_runs")
     _drop_workflows()
     _no_flow_control()
     _drop_references()
@@ -80,6 +82,20 @@ def _drop_references() -> None:
     op.drop_table("sync_references")
     with op.batch_alter_table("sync_links") as table:
         table.drop_column("awaited")
+
+
+def _make_child_runs() -> None:
+    op.create_table(
+        "child_runs",
+        sa.Column("delivery_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("parent_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("repeat", sa.Integer(), nullable=False),
+        sa.Column("is_open", sa.SmallInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id"),
+    )
+    op.create_index("ix_child_runs_parent", "child_runs", ["parent_id", "is_open"])
 
 
 def _flow_control() -> None:
