@@ -359,6 +359,7 @@ class App:
             opened = await self.connections.open(connection_id)
             connector = opened.connector
             if not isinstance(connector, Webhooks):
+                self._subscribed.add(connection_id)
                 continue
             url = self.webhook_url(connector.platform, connection_id)
             try:

@@ -224,19 +224,19 @@ def _cause_is_undone() -> sa.ColumnElement[bool]:
     )
 
 
-def _look_at_events(after: int, tx: Tx) -> Sequence[Any]:
+def _events_after() -> sa.Select[Any]:
     ended = sa.func.max(deliveries.c.finished_at)
     undone = sa.func.sum(
         sa.case((deliveries.c.status.in_(_UNDONE), 1), (deliveries.c.finished_at.is_(None), 1))
     )
     window = (
         sa.select(events.c.seq, events.c.occurred_at)
-        .where(events.c.seq > after)
+        .where(events.c.seq > sa.bindparam("after"))
         .order_by(events.c.seq)
         .limit(_WINDOW)
         .subquery()
     )
-    return tx.rows(
+    return (
         sa.select(
             window.c.seq, window.c.occurred_at, ended.label("ended"), undone.label("undone"),
             sa.func.count(deliveries.c.id).label("number"),
@@ -245,6 +245,13 @@ def _look_at_events(after: int, tx: Tx) -> Sequence[Any]:
         .group_by(window.c.seq, window.c.occurred_at)
         .order_by(window.c.seq)
     )  # fmt: skip
+
+
+_EVENTS_AFTER = _events_after()
+
+
+def _look_at_events(after: int, tx: Tx) -> Sequence[Any]:
+    return tx.rows(_EVENTS_AFTER, {"after": after})
 
 
 def _is_over(row: Any) -> bool:

@@ -44,6 +44,9 @@ class Refusal:
         return max(left, 0.0) if left <= LONGEST_PROBE_S else 0.0
 
 
+_LOAD = sa.select(refusals).where(refusals.c.connection_id == sa.bindparam("of_connection"))
+
+
 def mark_refused(tx: Tx, connection_id: str, why: str, now: datetime) -> bool:
     """Note that a platform refuses a connection's credentials; return whether that is news."""
     if is_refused(tx, connection_id):
@@ -82,7 +85,7 @@ def is_refused(tx: Tx, connection_id: str) -> bool:
 
 def load_refusal(tx: Tx, connection_id: str) -> Refusal | None:
     """Return what is known of a refused connection, None of any other."""
-    row = tx.first(sa.select(refusals).where(refusals.c.connection_id == connection_id))
+    row = tx.first(_LOAD, {"of_connection": connection_id})
     return _refusal(row) if row is not None else None
 
 
@@ -93,7 +96,7 @@ def list_refusals(tx: Tx) -> dict[str, Refusal]:
 
 def take_probe(tx: Tx, connection_id: str, now: datetime) -> bool:
     """Return whether the caller may probe now; nobody else may, before twice the time has gone."""
-    row = tx.first(sa.select(refusals).where(refusals.c.connection_id == connection_id))
+    row = tx.first(_LOAD, {"of_connection": connection_id})
     if row is None or _refusal(row).wait_s(now) > 0:
         return False
     wait_s = min(FIRST_PROBE_S * 2.0 ** min(row.probes + 1, 16), LONGEST_PROBE_S)

@@ -24,7 +24,7 @@ from dovetail.core.cron import Timetable, ticks_until
 from dovetail.core.ids import derive_id
 from dovetail.runtime.log import EventDraft, EventLog
 from dovetail.runtime.patience import Patience
-from dovetail.runtime.store.port import Store, Tx
+from dovetail.runtime.store.port import Store, Tx, once_per_database
 from dovetail.runtime.store.schema import schedules
 
 Misfire = Literal["once", "skip", "all"]
@@ -162,9 +162,12 @@ def _last_due(tx: Tx, name: str) -> datetime | None:
 
 def _send_tick(tx: Tx, log: EventLog, draft: EventDraft, name: str, last: datetime) -> None:
     log.append(tx, [draft])
-    statement = tx.insert(schedules).values(name=name, last_due_at=to_micros(last))
-    tx.run(
-        statement.on_conflict_do_update(
-            index_elements=["name"], set_={"last_due_at": statement.excluded.last_due_at}
-        )
+    tx.run(_note_due(tx), {"name": name, "last_due_at": to_micros(last)})
+
+
+@once_per_database
+def _note_due(tx: Tx) -> sa.Executable:
+    fresh = tx.insert(schedules)
+    return fresh.on_conflict_do_update(
+        index_elements=["name"], set_={"last_due_at": fresh.excluded.last_due_at}
     )

@@ -6,7 +6,7 @@ from collections import Counter
 
 import sqlalchemy as sa
 
-from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.port import Tx, once_per_database
 from dovetail.sync.schema import sync_counters
 
 NAMES = (
@@ -36,17 +36,22 @@ Counts = Counter[tuple[str, str]]
 
 def add_counts(tx: Tx, entity: str, counts: Counts) -> None:
     """Add to the stored numbers."""
-    fresh = tx.insert(sync_counters)
     tx.run(
-        fresh.on_conflict_do_update(
-            index_elements=["connection_id", "entity", "name"],
-            set_={"value": sync_counters.c.value + fresh.excluded.value},
-        ),
+        _add(tx),
         [
             {"connection_id": connection_id, "entity": entity, "name": name, "value": value}
             for (connection_id, name), value in counts.items()
             if value
         ],
+    )
+
+
+@once_per_database
+def _add(tx: Tx) -> sa.Executable:
+    fresh = tx.insert(sync_counters)
+    return fresh.on_conflict_do_update(
+        index_elements=["connection_id", "entity", "name"],
+        set_={"value": sync_counters.c.value + fresh.excluded.value},
     )
 
 

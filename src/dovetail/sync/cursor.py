@@ -12,14 +12,15 @@ from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import records
 from dovetail.sync.schema import sync_cursors, sync_links
 
+_LOAD = sa.select(sync_cursors).where(
+    sync_cursors.c.connection_id == sa.bindparam("of_connection"),
+    sync_cursors.c.entity == sa.bindparam("of_entity"),
+)
+
 
 def load_cursor(tx: Tx, connection_id: str, entity: str) -> Any:
     """Return the row of a spoke, or None when it was never read."""
-    return tx.first(
-        sa.select(sync_cursors).where(
-            sync_cursors.c.connection_id == connection_id, sync_cursors.c.entity == entity
-        )
-    )
+    return tx.first(_LOAD, {"of_connection": connection_id, "of_entity": entity})
 
 
 def is_open(tx: Tx, connection_id: str, entity: str) -> bool:

@@ -16,7 +16,7 @@ from dovetail.model.entity import Entity
 from dovetail.runtime.record_document import entity_name as _name
 from dovetail.runtime.record_document import read_record
 from dovetail.runtime.record_table import load_records
-from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.port import Tx, once_per_database
 from dovetail.runtime.store.schema import records
 from dovetail.sync.canonical import canonical, literal
 from dovetail.sync.identity import key_field
@@ -149,15 +149,9 @@ def load_hubs(
         return {}
     held = load_records(tx, entity, business_id, wanted)
     hubs = {id: Hub(id, entity, held.get(id)) for id in wanted}
-    table = sync_identities.c
+    params: dict[str, Any] = {"of_integration": integration_id, "of_entity": _name(entity)}
     for start in range(0, len(wanted), 500):
-        for row in tx.rows(
-            sa.select(sync_identities).where(
-                table.integration_id == integration_id,
-                table.entity == _name(entity),
-                table.internal_id.in_(wanted[start : start + 500]),
-            )
-        ):
+        for row in tx.rows(_LOAD, params | {"of_ids": wanted[start : start + 500]}):
             hub = hubs[row.internal_id]
             hub.natural_key = row.natural_key
             hub.stamps = json.decode(row.stamps) if row.stamps else {}
@@ -222,16 +216,18 @@ def save_identities(tx: Tx, integration_id: str, hubs: Iterable[Hub]) -> None:
         }
         for hub in changed
     ]
-    fresh = tx.insert(sync_identities)
-    tx.run(
-        fresh.on_conflict_do_update(
-            index_elements=["integration_id", "entity", "internal_id"],
-            set_={"natural_key": fresh.excluded.natural_key, "stamps": fresh.excluded.stamps},
-        ),
-        rows,
-    )
+    tx.run(_put(tx), rows)
     for hub in changed:
         hub.is_identified, hub.is_changed = True, False
+
+
+@once_per_database
+def _put(tx: Tx) -> sa.Executable:
+    fresh = tx.insert(sync_identities)
+    return fresh.on_conflict_do_update(
+        index_elements=["integration_id", "entity", "internal_id"],
+        set_={"natural_key": fresh.excluded.natural_key, "stamps": fresh.excluded.stamps},
+    )
 
 
 def forget_identity(tx: Tx, integration_id: str, entity: str, internal_id: str) -> None:
@@ -239,6 +235,11 @@ def forget_identity(tx: Tx, integration_id: str, entity: str, internal_id: str) 
     tx.run(_FORGET, {"of_integration": integration_id, "of_entity": entity, "of_id": internal_id})
 
 
+_LOAD = sa.select(sync_identities).where(
+    sync_identities.c.integration_id == sa.bindparam("of_integration"),
+    sync_identities.c.entity == sa.bindparam("of_entity"),
+    sync_identities.c.internal_id.in_(sa.bindparam("of_ids", expanding=True)),
+)
 _ONE = (
     sync_identities.c.integration_id == sa.bindparam("of_integration"),
     sync_identities.c.entity == sa.bindparam("of_entity"),

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from dovetail.core import json
-from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.port import Tx, once_per_database
 from dovetail.sync.schema import sync_intents
 
 SENT = "sent"
@@ -31,12 +31,10 @@ def load_intents(
     tx: Tx, connection_id: str, entity: str, internal_ids: Iterable[str] | None = None
 ) -> dict[str, Intent]:
     """Return our id -> its intent on a connection; all of them when no ids are given."""
-    table = sync_intents.c
-    query = sa.select(sync_intents).where(
-        table.connection_id == connection_id, table.entity == entity
-    )
+    query = _LOAD_ALL
+    params: dict[str, Any] = {"of_connection": connection_id, "of_entity": entity}
     if internal_ids is not None:
-        query = query.where(table.internal_id.in_(list(internal_ids)))
+        query, params = _LOAD, params | {"of_ids": list(internal_ids)}
     return {
         row.internal_id: Intent(
             internal_id=row.internal_id,
@@ -44,22 +42,14 @@ def load_intents(
             intent_at=row.intent_at,
             fields=json.decode(row.fields),
         )
-        for row in tx.rows(query)
+        for row in tx.rows(query, params)
     }
 
 
 def save_intents(tx: Tx, connection_id: str, entity: str, intents: Iterable[Intent]) -> None:
     """Record intents, in place of older ones."""
-    fresh = tx.insert(sync_intents)
     tx.run(
-        fresh.on_conflict_do_update(
-            index_elements=["connection_id", "entity", "internal_id"],
-            set_={
-                "state": fresh.excluded.state,
-                "intent_at": fresh.excluded.intent_at,
-                "fields": fresh.excluded.fields,
-            },
-        ),
+        _put(tx),
         [
             {
                 "connection_id": connection_id,
@@ -74,6 +64,19 @@ def save_intents(tx: Tx, connection_id: str, entity: str, intents: Iterable[Inte
     )
 
 
+@once_per_database
+def _put(tx: Tx) -> sa.Executable:
+    fresh = tx.insert(sync_intents)
+    return fresh.on_conflict_do_update(
+        index_elements=["connection_id", "entity", "internal_id"],
+        set_={
+            "state": fresh.excluded.state,
+            "intent_at": fresh.excluded.intent_at,
+            "fields": fresh.excluded.fields,
+        },
+    )
+
+
 def remove_intents(tx: Tx, connection_id: str, entity: str, internal_ids: Iterable[str]) -> None:
     """Forget intents whose outcome is recorded."""
     tx.run(
@@ -85,6 +88,11 @@ def remove_intents(tx: Tx, connection_id: str, entity: str, internal_ids: Iterab
     )
 
 
+_LOAD_ALL = sa.select(sync_intents).where(
+    sync_intents.c.connection_id == sa.bindparam("of_connection"),
+    sync_intents.c.entity == sa.bindparam("of_entity"),
+)
+_LOAD = _LOAD_ALL.where(sync_intents.c.internal_id.in_(sa.bindparam("of_ids", expanding=True)))
 _REMOVE = sa.delete(sync_intents).where(
     sync_intents.c.connection_id == sa.bindparam("of_connection"),
     sync_intents.c.entity == sa.bindparam("of_entity"),

@@ -96,30 +96,16 @@ def links_by_external(
     tx: Tx, connection_id: str, entity: str, external_ids: Iterable[str]
 ) -> list[Link]:
     """Return the links of a connection's records."""
-    return _load(
-        tx,
-        external_ids,
-        lambda ids: (
-            sync_links.c.connection_id == connection_id,
-            sync_links.c.entity == entity,
-            sync_links.c.external_id.in_(ids),
-        ),
-    )
+    params = {"of_connection": connection_id, "of_entity": entity}
+    return _load(tx, _BY_EXTERNAL, params, external_ids)
 
 
 def links_by_internal(
     tx: Tx, connections: Sequence[str], entity: str, internal_ids: Iterable[str]
 ) -> list[Link]:
     """Return the links of our records on some connections."""
-    return _load(
-        tx,
-        internal_ids,
-        lambda ids: (
-            sync_links.c.internal_id.in_(ids),
-            sync_links.c.connection_id.in_(connections),
-            sync_links.c.entity == entity,
-        ),
-    )
+    params = {"of_connections": list(connections), "of_entity": entity}
+    return _load(tx, _BY_INTERNAL, params, internal_ids)
 
 
 def save_links(tx: Tx, links: Iterable[Link], now: int) -> None:
@@ -163,12 +149,24 @@ def link_of(row: Any) -> Link:
     )
 
 
-def _load(tx: Tx, ids: Iterable[str], where: Any) -> list[Link]:
+_BY_EXTERNAL = sa.select(sync_links).where(
+    sync_links.c.connection_id == sa.bindparam("of_connection"),
+    sync_links.c.entity == sa.bindparam("of_entity"),
+    sync_links.c.external_id.in_(sa.bindparam("of_ids", expanding=True)),
+)
+_BY_INTERNAL = sa.select(sync_links).where(
+    sync_links.c.internal_id.in_(sa.bindparam("of_ids", expanding=True)),
+    sync_links.c.connection_id.in_(sa.bindparam("of_connections", expanding=True)),
+    sync_links.c.entity == sa.bindparam("of_entity"),
+)
+
+
+def _load(tx: Tx, query: sa.Select[Any], params: dict[str, Any], ids: Iterable[str]) -> list[Link]:
     wanted = list(dict.fromkeys(ids))
     found: list[Link] = []
     for start in range(0, len(wanted), 500):
-        clauses = where(wanted[start : start + 500])
-        found += [link_of(row) for row in tx.rows(sa.select(sync_links).where(*clauses))]
+        rows = tx.rows(query, params | {"of_ids": wanted[start : start + 500]})
+        found += [link_of(row) for row in rows]
     return found
 
 

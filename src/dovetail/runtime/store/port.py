@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
@@ -27,7 +28,28 @@ from sqlalchemy.dialects.sqlite import Insert
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 - the item type of a batched operation
 
+S = TypeVar("S", bound=Executable)
+
 Params = dict[str, Any] | Sequence[dict[str, Any]] | None
+
+
+def once_per_database(build: Callable[[Tx], S]) -> Callable[[Tx], S]:
+    """
+    Have a statement that depends on the kind of database built once for each kind.
+
+    To build one, and to find out that it is the one of before, costs more than to run it. What
+    changes from call to call must be bind parameters.
+    """
+    built: dict[type[Tx], S] = {}
+
+    @wraps(build)
+    def get(tx: Tx) -> S:
+        found = built.get(type(tx))
+        if found is None:
+            found = built[type(tx)] = build(tx)
+        return found
+
+    return get
 
 
 class RowStatement:
