@@ -184,7 +184,9 @@ class App:
                     *request_handlers(self.sync, self.store),
                 ],
                 ports=self.ports,
-                services=PlatformClients(self._connections, self.program.services),
+                services=PlatformClients(
+                    self._connections, self.program.services, self.ports.clock.now()
+                ),
                 concurrency=self.settings.concurrency,
             )
             self._operations = Operations(

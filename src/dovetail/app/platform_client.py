@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,10 +24,12 @@ from dovetail.connector_sdk.gathering import Gathering, Target
 from dovetail.connector_sdk.lane import Lane, current_lane, lane
 from dovetail.connector_sdk.record import RemoteRecord, Write
 from dovetail.connector_sdk.registry import connector_class
-from dovetail.connector_sdk.spec import Capability, Resource
+from dovetail.connector_sdk.spec import Capability, Guarantee, Resource
+from dovetail.core.clock import from_micros, to_micros
 from dovetail.core.ids import derive_id
 from dovetail.errors import (
     MissingCredentialError,
+    OutcomeUnknownError,
     RecordConflictError,
     RecordNotFoundError,
     UnsupportedCapabilityError,
@@ -35,15 +38,26 @@ from dovetail.errors import (
 from dovetail.model.entity import Entity
 from dovetail.model.platform_record import PlatformRecord
 from dovetail.runtime.context import Context
+from dovetail.runtime.delivery import Delivery
 from dovetail.service.declaration import FieldMapping, Service
 
 
 class PlatformClients:
-    """Finds the client of a platform for the tenant of a context."""
+    """
+    Finds the client of a platform for the tenant of a context.
 
-    def __init__(self, connections: Connections, services: Sequence[Service]) -> None:
+    Args:
+        connections: Where connectors come from.
+        services: Whose mappings apply.
+        began_at: When this process began; what another sent, it sent before.
+    """
+
+    def __init__(
+        self, connections: Connections, services: Sequence[Service], began_at: datetime
+    ) -> None:
         self._connections = connections
         self._services = services
+        self.began_at = began_at
         self.gathering = Gathering()
         self._prepared: WeakKeyDictionary[Records, dict[str, asyncio.Task[None]]] = (
             WeakKeyDictionary()
@@ -247,7 +261,7 @@ class ResourceClient:
         await self._client.clients.prepare(target.connector, self._resource)
         key = self._key(action, id, fields)
         write = Write(action=action, key=key, id=id, fields=fields)  # type: ignore[arg-type]
-        made = await self._made_before(target.connector, write) if action == "create" else None
+        made = await self._made_before(target, write) if action == "create" else None
         if made is not None:
             return self._show(made, created=True)
         result = await self._client.clients.gathering.write(target, write)
@@ -262,13 +276,34 @@ class ResourceClient:
             deleted=action == "delete",
         )
 
-    async def _made_before(self, connector: Records, write: Write) -> RemoteRecord | None:
+    async def _made_before(self, target: Target, write: Write) -> RemoteRecord | None:
         """Return what an earlier pass of this run created before its answer was recorded."""
-        delivery = self._client.context.delivery
+        context, resource = self._client.context, self._resource
+        delivery = context.delivery
         if delivery is None or delivery.fresh:
             return None
-        since = delivery.event.occurred_at
-        return (await connector.look_up(self._resource, [write], since, tuple(self._mapping)))[0]
+        look_up = partial(
+            target.connector.look_up, resource, [write], delivery.event.occurred_at, target.fields
+        )
+        (found,) = await look_up()
+        if found is not None or not _is_looked_up(target):
+            return found
+        visible_at = self._lost_at(delivery) + timedelta(seconds=resource.answer_lag_s)
+        wait_s = (visible_at - context.clock.now()).total_seconds()
+        if wait_s <= 0:
+            return None
+        # Not seen is not the same as not made, yet.
+        await context.clock.sleep(min(wait_s, resource.answer_lag_s))
+        (found,) = await look_up()
+        return found
+
+    def _lost_at(self, delivery: Delivery) -> datetime:
+        """Return when an answer may have been lost at the latest."""
+        began_at, failures = self._client.clients.began_at, delivery.history
+        if not failures or failures[-1]["at"] < to_micros(began_at):
+            return began_at  # by the process before this one
+        unknown = [one["at"] for one in failures if one.get("code") == OutcomeUnknownError.code]
+        return from_micros(unknown[-1]) if unknown else began_at
 
     def _key(self, action: str, id: str | None, fields: Mapping[str, Any]) -> str:
         delivery = self._client.context.delivery
@@ -312,3 +347,11 @@ class ResourceClient:
             created=created,
             deleted=record.deleted,
         )
+
+
+def _is_looked_up(target: Target) -> bool:
+    """Return whether only looking keeps a create from being made twice."""
+    connector = target.connector
+    if not isinstance(connector, Connector):
+        return True
+    return connector.guarantees(target.resource).get("create") is Guarantee.LOOK_UP
