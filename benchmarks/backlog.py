@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import row
 from benchmarks.row import Row
 from dovetail import Event, on
 from dovetail.app.app import App
@@ -26,7 +27,7 @@ from dovetail.core.settings import Settings
 from dovetail.runtime.log import EventDraft
 from dovetail.testing.app import make_module
 
-ROUNDS = 3
+ROUNDS = min(row.ROUNDS, 3)
 PROBES = 20
 
 

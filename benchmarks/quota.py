@@ -36,7 +36,7 @@ MIXES = {
 
 
 def measure(folder: Path, items: int) -> list[Row]:
-    seconds = WARM_S + max(20, min(items // 20, 300))
+    seconds = WARM_S + max(10 + min(items // 20, 10), min(items // 20, 300))
     rows = []
     for number, (name, lanes) in enumerate(MIXES.items()):
         path = folder / f"quota{number}.db"

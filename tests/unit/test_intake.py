@@ -8,17 +8,21 @@ import json
 import sqlite3
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import count, islice
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from dovetail import App
 from dovetail.connector_sdk.registry import connector_class
 from dovetail.connector_sdk.webhook import WebhookReply
+from dovetail.core.ports import InlineExecutor
+from dovetail.core.settings import Settings
 from dovetail.core.transport import HttpRequest
 from dovetail.errors import WebhookRejectedError
 from dovetail.runtime.history import list_events
 from dovetail.simulator_sdk.sandbox import build_simulators
-from dovetail.testing.app import running_app
+from dovetail.testing.app import IN_MEMORY, running_app, seeded_ports
 from dovetail.testing.asgi import AsgiTransport
 
 HOST = "http://dovetail.test"
@@ -83,10 +87,35 @@ class Door:
         return await self.app.store.read(lambda tx: list_events(tx, pattern="platform.changed"))
 
 
+class StallingDisk:
+    """Runs store work at once, or not at all while it stalls."""
+
+    def __init__(self):
+        self.goes = asyncio.Event()
+        self.goes.set()
+
+    async def run(self, work):
+        await self.goes.wait()
+        return await InlineExecutor().run(work)
+
+    def close(self):
+        pass
+
+
 @asynccontextmanager
-async def open_door(**options):
+async def app_on(disk, transport):
+    ports = replace(seeded_ports(transport=transport), new_executor=lambda _: disk)
+    app = App(settings=Settings(database=IN_MEMORY), ports=ports)
+    await app.start(serve=False, schedules=False)
+    yield app
+    await app.stop()
+
+
+@asynccontextmanager
+async def open_door(disk=None, **options):
     transport = AsgiTransport({})
-    async with running_app(transport=transport, **options) as app:
+    running = running_app(transport=transport, **options)
+    async with running if disk is None else app_on(disk, transport) as app:
         (hubspot,) = build_simulators(
             ("hubspot",), clock=app.ports.clock, transport=transport, records=0, seed=1
         )
@@ -263,3 +292,67 @@ async def test_a_locked_database_is_a_503_and_the_repeated_webhook_is_kept(tmp_p
         assert refused.headers["retry-after"]
         assert (await door.post(body_of(EVENT))).status == 200
         assert len(await door.stored()) == 1
+
+
+async def test_a_disk_that_stalls_is_a_503_at_once_bounded_memory_and_nothing_lost():
+    disk, numbers = StallingDisk(), count(1)
+    async with open_door(disk) as door:
+        queue = door.app.store.group
+
+        async def burst(size):
+            """Send so many at the same moment; return the answers and how long the last took."""
+            began = asyncio.get_running_loop().time()
+            bodies = {
+                n: body_of(EVENT | {"eventId": n, "objectId": n}) for n in islice(numbers, size)
+            }
+            answers = await asyncio.gather(*(door.post(body) for body in bodies.values()))
+            took = asyncio.get_running_loop().time() - began
+            return dict(zip(bodies, answers, strict=True)), took
+
+        accepted, _ = await burst(10)
+        disk.goes.clear()
+        late, took = await burst(2_500)
+        held = len(queue._waiting)
+        refused, at_once = await burst(2_500)
+
+        assert took < 5, "in the time that a platform waits"
+        assert at_once == 0
+        assert held <= 2_048
+        assert len(queue._waiting) <= held + 1, "those that came later left nothing behind"
+        for answer in (*late.values(), *refused.values()):
+            assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+
+        await asyncio.sleep(3_600)
+        disk.goes.set()
+        await asyncio.sleep(1)
+        again, _ = await burst(100)
+
+        told_of = {int(event.payload["record_id"]) for event in await every_event(door)}
+        for n, answer in (accepted | again).items():
+            assert answer.status == 200
+            assert n in told_of
+        assert not told_of & refused.keys(), "refused before anything was done"
+
+
+async def test_large_bodies_that_wait_for_the_disk_are_bounded_in_bytes():
+    disk = StallingDisk()
+    async with open_door(disk) as door:
+        await door.post(body_of(EVENT))
+        disk.goes.clear()
+        large = [
+            body_of(EVENT | {"eventId": n, "propertyValue": "x" * 900_000}) for n in range(2, 102)
+        ]
+        posts = [asyncio.ensure_future(door.post(body)) for body in large]
+        await asyncio.sleep(1)
+        refused = [post.result().status for post in posts if post.done()]
+        disk.goes.set()
+        answers = await asyncio.gather(*posts)
+
+    assert refused == [503] * 25, "64 MB wait, the rest is to come again"
+    assert [answer.status for answer in answers].count(200) == 75
+
+
+async def every_event(door):
+    return await door.app.store.read(
+        lambda tx: list_events(tx, pattern="platform.changed", limit=100_000)
+    )

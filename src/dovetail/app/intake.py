@@ -4,7 +4,8 @@ Webhook intake: verified, deduplicated, committed, then answered.
     POST /hooks/{platform}/{connection}
       404 no such connection   413 too large   401 signature   400 not the platform's format
       405 a GET, except where the platform asks whether we are who it was told (a handshake)
-      503 + Retry-After when the database refuses: the platform sends it again, nothing is lost
+      503 + Retry-After when the database refuses, or as much as may waits for it already:
+          the platform sends it again, nothing is lost
       200 once every change of the body is durable
 """
 
@@ -18,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from dovetail.app.connections import Connections, OpenConnection
+from dovetail.app.intake_room import IntakeRoom
 from dovetail.connector_sdk.base import Handshakes, Webhooks
 from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
 from dovetail.core.clock import Clock
@@ -51,6 +53,7 @@ class Intake:
         self._connections = connections
         self._settings = settings
         self._clock = clock
+        self.room = IntakeRoom(store, clock)
 
     async def receive(self, request: Request) -> Response:
         """Answer one webhook request."""
@@ -63,6 +66,8 @@ class Intake:
         return response
 
     async def _answer(self, request: Request, platform: str, connection_id: str) -> Response:
+        if self.room.is_full:
+            return _later("Too much waits for the database already; send it again.")
         try:
             return await self._accept(request, platform, connection_id)
         except WebhookRejectedError as error:
@@ -76,8 +81,7 @@ class Intake:
             return _answer(error.status, error)
         except (StoreError, TimeoutError) as error:
             log.warning("webhook_not_stored", platform=platform, error=str(error))
-            failure = StoreError("The event could not be stored now; send it again.")
-            return _answer(503, failure, {"retry-after": "5"})
+            return _later("The event could not be stored now; send it again.")
 
     async def _accept(self, request: Request, platform: str, connection_id: str) -> Response:
         opened = await self._open(platform, connection_id)
@@ -102,11 +106,21 @@ class Intake:
         changes = connector.parse(webhook)
         drafts = self._drafts(opened, changes, webhook)
         if drafts:
+            await self._commit(drafts, len(webhook.body))
+        return JSONResponse({"accepted": len(drafts)})
+
+    async def _commit(self, drafts: list[EventDraft], size: int) -> None:
+        self.room.enter(size)
+        try:
             # Shielded by the store: a write that times out here may still commit, and the repeated
             # webhook is then dropped by its id.
             async with asyncio.timeout(_COMMIT_WITHIN_S):
                 await self._store.write_each(self._log.append_each, drafts)
-        return JSONResponse({"accepted": len(drafts)})
+        except (TimeoutError, asyncio.CancelledError):
+            self.room.stalled()
+            raise
+        finally:
+            self.room.leave(size)
 
     async def _open(self, platform: str, connection_id: str) -> OpenConnection:
         try:
@@ -174,6 +188,10 @@ class Intake:
             )
             for index, change in enumerate(changes)
         ]
+
+
+def _later(message: str) -> JSONResponse:
+    return _answer(503, StoreError(message), {"retry-after": "5"})
 
 
 def _answer(
