@@ -216,6 +216,8 @@ class ResourceClient:
         """
         Yield records that changed since a moment, oldest change first; all of them without one.
 
+        Very many may come in any order, where a platform tells them by a bulk job of its own.
+
         Records within the platform's consistency lag before *since* are yielded again, because a
         change may become visible late: treat what comes as "look at this", not as "this is new".
         """
@@ -229,6 +231,8 @@ class ResourceClient:
             for record in page.records:
                 yield self._show(record)
             cursor, more = page.cursor, page.more
+            if page.wait_s > 0:
+                await self._client.context.clock.sleep(page.wait_s)
 
     async def _find(self, field: str, value: str) -> PlatformRecord | None:
         found: PlatformRecord | None = await self._step("find", self._find_first, field, value)

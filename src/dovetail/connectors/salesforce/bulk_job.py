@@ -7,7 +7,7 @@ from typing import Any
 
 from dovetail.connector_sdk.http import Api
 from dovetail.connectors.salesforce.fetch import data_path
-from dovetail.errors import PermanentError
+from dovetail.errors import ConfigError, PermanentError
 
 DONE = "JobComplete"
 ENDED = frozenset({"Failed", "Aborted"})
@@ -16,6 +16,25 @@ _FIRST_WAIT_S = 2.0
 _LONGEST_WAIT_S = 60.0
 
 Told = Mapping[str, Any]
+
+
+def threshold(api: Api, setting: str, declared: int | None) -> int:
+    """
+    Return from how many records on a job is used, 0 for never.
+
+    Raises:
+        ConfigError: The connection's setting is no number.
+    """
+    told = api.settings.get(setting, declared or 0)
+    try:
+        return max(int(told), 0)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"The connection's setting {setting} is {told!r}, which is no number of records. Give "
+            "one, or 0 to use no bulk jobs.",
+            platform="salesforce",
+            setting=setting,
+        ) from None
 
 
 async def state_of(api: Api, kind: str, id: str, operation: str) -> Told:

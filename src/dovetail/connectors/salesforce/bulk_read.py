@@ -39,8 +39,8 @@ _ADVICE = "The records are read page by page instead, which takes more calls."
 
 def is_worth_it(api: Api, resource: Resource, cursor: Cursor, total: int | None) -> bool:
     """Return whether a query finds so many records that a job reads them with fewer calls."""
-    least = api.settings.get(SETTING, resource.bulk_read_from)
-    return bool(least) and not cursor.get("plain") and (total or 0) >= int(least)
+    least = bulk_job.threshold(api, SETTING, resource.bulk_read_from)
+    return 0 < least <= (total or 0) and not cursor.get("plain")
 
 
 async def read_page(

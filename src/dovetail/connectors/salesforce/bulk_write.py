@@ -17,6 +17,7 @@ from typing import Any
 
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.spec import Resource
+from dovetail.connectors.salesforce import bulk_job
 from dovetail.connectors.salesforce.bulk_result import Results, mark_of
 from dovetail.connectors.salesforce.fetch import data_path, follow
 from dovetail.connectors.salesforce.find import SKEW
@@ -44,7 +45,7 @@ class Jobs:
     @property
     def least(self) -> int:
         """From how many writes of one kind on jobs are used, 0 for never."""
-        return int(self.api.settings.get(SETTING, self.resource.bulk_write_from) or 0)
+        return bulk_job.threshold(self.api, SETTING, self.resource.bulk_write_from)
 
     def batches(self, rows: list[Sending]) -> tuple[list[list[Sending]], list[Sending]]:
         """Return the rows of each job, and those that go another way."""

@@ -117,7 +117,7 @@ class Salesforce(Connector):
 
     def guarantees(self, resource: Resource) -> Mapping[str, Guarantee]:
         """Return how writes stay single: creates by our key, where the object has a field."""
-        better = resource.guarantees_with[SETTING] if self._key_field(resource) else {}
+        better = resource.guarantees_with.get(SETTING, {}) if self._key_field(resource) else {}
         return {**resource.guarantees, **better}
 
     async def prepare(self, resource: Resource) -> None:

@@ -11,6 +11,7 @@ from dovetail.connectors.salesforce import Salesforce
 from dovetail.connectors.salesforce.bulk_write import Jobs
 from dovetail.connectors.salesforce.table import table_of
 from dovetail.errors import (
+    ConfigError,
     OutcomeUnknownError,
     PlatformUnavailableError,
     RecordConflictError,
@@ -148,6 +149,14 @@ async def test_a_text_that_means_nothing_in_a_csv_goes_another_way(new_world):
 
     assert made[-1].record.fields == {"Title": "#N/A"}
     assert len(jobs_of(world)) == 1
+
+
+@pytest.mark.parametrize("value", ["many", "", None])
+async def test_a_threshold_that_is_no_number_is_refused(connect, script, described, value):
+    script.then(described)
+
+    with pytest.raises(ConfigError, match=r"bulk_write_from is .*no number of records"):
+        await connect(bulk_write_from=value).write(CONTACTS, people(1), ())
 
 
 def test_a_table_has_every_column_that_any_row_names():
