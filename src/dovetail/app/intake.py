@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from dovetail.app.connections import Connections, OpenConnection
 from dovetail.app.intake_room import IntakeRoom
-from dovetail.connector_sdk.base import Handshakes, Webhooks
+from dovetail.connector_sdk.base import Connector, Handshakes, Webhooks
 from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
 from dovetail.core.clock import Clock
 from dovetail.core.ids import derive_id
@@ -53,10 +56,15 @@ class Intake:
         self._connections = connections
         self._settings = settings
         self._clock = clock
-        self.room = IntakeRoom(store, clock)
+        self.room = IntakeRoom(store)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one webhook request; an ASGI app of its own, which its route calls directly."""
+        response = await self.receive(Request(scope, receive))
+        await response(scope, receive, send)
 
     async def receive(self, request: Request) -> Response:
-        """Answer one webhook request."""
+        """Return the answer to one webhook request."""
         platform = request.path_params["platform"]
         connection_id = request.path_params["connection"]
         response = await self._answer(request, platform, connection_id)
@@ -85,18 +93,22 @@ class Intake:
 
     async def _accept(self, request: Request, platform: str, connection_id: str) -> Response:
         opened = await self._open(platform, connection_id)
-        connector = opened.connector
-        if not isinstance(connector, Webhooks):
+        connector: Any = opened.connector
+        receives, handshakes = _roles(connector)
+        if not receives:
             raise WebhookRejectedError(f"{platform} sends no webhooks.", status=404)
         webhook = WebhookRequest(
             method=request.method,
             url=self._public_url(request),
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers={
+                name.decode("latin-1"): value.decode("latin-1")  # names come in lower case
+                for name, value in request.scope["headers"]
+            },
             body=await self._read_body(request),
         )
         now = self._clock.now()
         secrets = opened.webhook_secrets(now)
-        if isinstance(connector, Handshakes):
+        if handshakes:
             reply = connector.handshake(webhook, secrets, now)
             if reply is not None:
                 return Response(reply.body, reply.status, dict(reply.headers))
@@ -107,20 +119,23 @@ class Intake:
         drafts = self._drafts(opened, changes, webhook)
         if drafts:
             await self._commit(drafts, len(webhook.body))
-        return JSONResponse({"accepted": len(drafts)})
+        return Response(b'{"accepted":%d}' % len(drafts), media_type="application/json")
 
     async def _commit(self, drafts: list[EventDraft], size: int) -> None:
-        self.room.enter(size)
+        room = self.room
+        room.enter(size)
         try:
             # Shielded by the store: a write that times out here may still commit, and the repeated
             # webhook is then dropped by its id.
             async with asyncio.timeout(_COMMIT_WITHIN_S):
                 await self._store.write_each(self._log.append_each, drafts)
         except (TimeoutError, asyncio.CancelledError):
-            self.room.stalled()
+            room.give_up(size)
             raise
-        finally:
-            self.room.leave(size)
+        except BaseException:
+            room.leave(size)
+            raise
+        room.leave(size)
 
     async def _open(self, platform: str, connection_id: str) -> OpenConnection:
         try:
@@ -155,9 +170,12 @@ class Intake:
 
     def _public_url(self, request: Request) -> str:
         # The platform signed the URL that it called, which a proxy in front may have changed.
-        query = request.url.query
-        path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
-        base = self._settings.public_url or f"{request.url.scheme}://{request.url.netloc}"
+        scope, base = request.scope, self._settings.public_url
+        query = scope["query_string"].decode("latin-1")
+        path = (scope.get("raw_path") or request.url.path.encode()).decode("latin-1")
+        if not base:
+            host = request.headers.get("host")
+            base = f"{scope['scheme']}://{host or request.url.netloc}"
         return f"{base.rstrip('/')}{path.split('?')[0]}{'?' + query if query else ''}"
 
     def _drafts(
@@ -188,6 +206,19 @@ class Intake:
             )
             for index, change in enumerate(changes)
         ]
+
+
+_known_roles: WeakKeyDictionary[type, tuple[bool, bool]] = WeakKeyDictionary()
+
+
+def _roles(connector: Connector) -> tuple[bool, bool]:
+    """Return whether it receives webhooks, and shakes hands; asking a protocol is slow."""
+    kind = type(connector)
+    found = _known_roles.get(kind)
+    if found is None:
+        found = isinstance(connector, Webhooks), isinstance(connector, Handshakes)
+        _known_roles[kind] = found
+    return found
 
 
 def _later(message: str) -> JSONResponse:

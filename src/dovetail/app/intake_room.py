@@ -1,24 +1,22 @@
 """
 How much of what came in may wait for its commit; beyond that a sender is told to come again.
 
-    is_full  -> 503 before anything is read: nothing was accepted, so nothing is lost
-    stalled  -> a commit took too long: 503 for everybody until the database has caught up
+    is_full   -> 503 before anything is read: nothing was accepted, so nothing is lost
+    given up  -> answered 503 after some seconds, but still with the database: it counts as waiting
+                 until the database has caught up
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
-from dovetail.core.clock import Clock
 from dovetail.errors import StoreError
-from dovetail.runtime.patience import is_refusal
 from dovetail.runtime.store.port import Store, Tx
 
 log = structlog.get_logger("dovetail.intake")
-
-_ASK_AGAIN_S = 1.0
 
 
 class IntakeRoom:
@@ -27,7 +25,6 @@ class IntakeRoom:
 
     Args:
         store: Where they are committed.
-        clock: Time.
         requests: Most that may wait.
         size: Most bytes of theirs.
     """
@@ -35,15 +32,14 @@ class IntakeRoom:
     def __init__(
         self,
         store: Store,
-        clock: Clock,
         *,
         requests: int = 2_048,
         size: int = 64 * 1024 * 1024,
     ) -> None:
         self._store = store
-        self._clock = clock
         self._requests = requests
         self._size = size
+        self._given_up: list[int] = []
         self._catching_up: asyncio.Task[None] | None = None
         self._is_told = False
         self.waiting = 0
@@ -54,11 +50,7 @@ class IntakeRoom:
     @property
     def is_full(self) -> bool:
         """Whether whoever comes now is to come again."""
-        full = (
-            self._catching_up is not None
-            or self.waiting >= self._requests
-            or self.held >= self._size
-        )
+        full = self.waiting >= self._requests or self.held >= self._size
         if full != self._is_told:
             self._is_told = full
             if full:
@@ -80,26 +72,25 @@ class IntakeRoom:
         self.held += size
 
     def leave(self, size: int) -> None:
-        """Count one that was answered."""
+        """Count one whose write is over."""
         self.waiting -= 1
         self.held -= size
 
-    def stalled(self) -> None:
-        """Note that a write was given up; it stays with the database, so no more may follow it."""
+    def give_up(self, size: int) -> None:
+        """Note that one was answered whose write is still with the database."""
+        self._given_up.append(size)
         if self._catching_up is None:
             self._catching_up = asyncio.create_task(self._catch_up(), name="intake-catch-up")
 
     async def _catch_up(self) -> None:
-        # Writes are committed in order: once this one is, nothing is left of those given up.
+        # Writes are done in order: once this one is, nothing is left of those before it.
         try:
-            while True:
-                try:
+            while self._given_up:
+                before, self._given_up = self._given_up, []
+                with suppress(StoreError):
                     await self._store.write(_nothing)
-                    return
-                except StoreError as error:
-                    if not is_refusal(error):  # closed: there is nothing to wait for
-                        return
-                await self._clock.sleep(_ASK_AGAIN_S)
+                for size in before:
+                    self.leave(size)
         finally:
             self._catching_up = None
 

@@ -60,7 +60,7 @@ def build_asgi(
 
     return Starlette(
         routes=[
-            Route("/hooks/{platform}/{connection}", intake.receive, methods=["GET", "POST"]),
+            Route("/hooks/{platform}/{connection}", intake, methods=["GET", "POST"]),
             Route("/healthz", health),
             Route("/readyz", readiness),
             Route("/status", show_status),

@@ -49,7 +49,9 @@ def derive_id(moment: datetime, *parts: str) -> str:
     A run derives the ids of what it creates, so that running it again creates the same records.
     """
     # A part may hold any text, the separator too: ("a", "b\0c") is not ("a\0b", "c").
-    joined = "\x00".join(part.replace("\\", "\\\\").replace("\x00", "\\0") for part in parts)
+    joined = "\x00".join(parts)
+    if "\\" in joined or joined.count("\x00") != len(parts) - 1:
+        joined = "\x00".join(part.replace("\\", "\\\\").replace("\x00", "\\0") for part in parts)
     digest = hashlib.blake2b(joined.encode(errors="surrogatepass"), digest_size=10).digest()
     return _uuid7(to_micros(moment) // 1000, int.from_bytes(digest, "big") & ((1 << 74) - 1))
 

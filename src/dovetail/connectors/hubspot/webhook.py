@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +58,7 @@ def verify(request: WebhookRequest, secrets: Sequence[str], now: datetime) -> No
 
 
 def _hmac(secret: str, data: bytes) -> bytes:
-    return hmac.new(secret.encode(), data, hashlib.sha256).digest()
+    return hmac.digest(secret.encode(), data, "sha256")
 
 
 def parse(request: WebhookRequest) -> list[WebhookEvent]:
