@@ -29,9 +29,10 @@ class ChangingRules(Rules):
                 cursor, is_more = page.cursor, page.more
                 told |= {record.id: record for record in page.records}
                 unread = [id for id in unread if id not in told]
-                await stand.clock.sleep(2)
                 if len(stand.live()) < crowd(stand.resource) + 6:
                     for id in (*ids_of(page.records)[:1], *unread[-1:], None):
+                        # Longer than any overlap: only the order of reading can keep these.
+                        await stand.clock.sleep(2 * stand.resource.consistency_lag_s + 1)
                         stand.edit(id, **{stand.sample.text: stand.mark()})
             await stand.settle()
             told |= {record.id: record for record in (await stand.read(cursor))[0]}

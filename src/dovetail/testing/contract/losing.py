@@ -33,8 +33,8 @@ class LosingRules(Rules):
             assert all(one.may_be_applied for one in lost), "the error says that it may be there"
             await stand.clock.sleep(stand.resource.answer_lag_s + 1)
             never = stand.create()
-            *found, missing = await stand.records.look_up(
-                stand.resource, [*writes, never], since, stand.fields
+            missing, *found = await stand.records.look_up(
+                stand.resource, [never, *writes], since, stand.fields
             )
             assert missing is None, "look_up found a record that was never created"
             for write, record in zip(writes, found, strict=True):

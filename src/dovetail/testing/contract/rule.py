@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from dovetail.connector_sdk.spec import Capability, Resource
+from dovetail.errors import UsageError
 from dovetail.testing.contract.bench import Bench
 from dovetail.testing.contract.stand import IN_PROCESS, OVER_A_SOCKET, Stand, set_up
 
@@ -54,25 +56,31 @@ class Rules:
         """Repeat each rule for the resources and ways that it concerns."""
         for name in sorted(_SETTINGS & set(metafunc.fixturenames)):
             bench = self.bench()
-            chosen = [one for one in bench.connector.resources if one.name in bench.samples]
-            kept = (
-                chosen
-                if name != "crowded"
-                else [one for one in chosen if one is chosen[0] or one.read_batch <= _SHORT_PAGE]
-            )
+            first, *others = _sampled(bench)
+            if name == "crowded":
+                others = [one for one in others if one.read_batch <= _SHORT_PAGE]
             params: list[Any] = [
-                pytest.param(Setting(bench, one, IN_PROCESS), id=one.name) for one in kept
+                pytest.param(Setting(bench, one, IN_PROCESS), id=one.name)
+                for one in (first, *others)
             ]
             if name == "setting":
-                one = chosen[0]
                 params.append(
                     pytest.param(
-                        Setting(bench, one, OVER_A_SOCKET),
-                        id=f"{one.name}-over-a-socket",
+                        Setting(bench, first, OVER_A_SOCKET),
+                        id=f"{first.name}-over-a-socket",
                         marks=pytest.mark.real_time,
                     )
                 )
             metafunc.parametrize(name, params)
+
+    @pytest.fixture(autouse=True)
+    def _far_from_utc(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Let the machine stand where local time is not UTC, to the half hour."""
+        with monkeypatch.context() as zone:
+            zone.setenv("TZ", "America/St_Johns")
+            _set_zone()
+            yield
+        _set_zone()
 
     @pytest.fixture(autouse=True)
     def _covered(self, request: pytest.FixtureRequest) -> None:
@@ -82,3 +90,21 @@ class Rules:
             if callspec is not None and name in callspec.params:
                 setting: Setting = callspec.params[name]
                 request.node.user_properties.append(("connector contract", str(setting)))
+
+
+def _sampled(bench: Bench) -> list[Resource]:
+    """Return the resources that have samples, in the order of their declaration."""
+    known = {one.name: one for one in bench.connector.resources}
+    unknown = sorted(set(bench.samples) - set(known))
+    if unknown or not bench.samples:
+        what = f"has no resource {unknown[0]!r}" if unknown else "needs samples to be tested"
+        raise UsageError(
+            f"{bench.connector.title} {what}. Give samples of: {', '.join(known)}.",
+            platform=bench.connector.platform,
+        )
+    return [one for name, one in known.items() if name in bench.samples]
+
+
+def _set_zone() -> None:
+    if hasattr(time, "tzset"):  # not on Windows
+        time.tzset()

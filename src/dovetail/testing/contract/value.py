@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from dovetail.connector_sdk.spec import Resource
+from dovetail.runtime.record_field import record_fields
 from dovetail.sync.canonical import canonical, literal
 
 
@@ -24,6 +25,12 @@ def agree(resource: Resource, name: str, sent: Any, back: Any) -> bool:
         return Decimal(str(one)) == Decimal(str(other))
     except InvalidOperation:
         return False
+
+
+def is_rounded(resource: Resource, name: str, back: Any) -> bool:
+    """Return whether a field that is a decimal of ours came as a float, which rounds."""
+    ours = record_fields(resource.entity).get(resource.fields[name])
+    return isinstance(back, float) and ours is not None and "Decimal" in str(ours.type)
 
 
 def _compared(resource: Resource, name: str, value: Any) -> Any:

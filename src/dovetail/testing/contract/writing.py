@@ -16,7 +16,7 @@ from dovetail.errors import (
 )
 from dovetail.testing.contract.rule import Rules, Setting
 from dovetail.testing.contract.stand import Stand
-from dovetail.testing.contract.value import agree
+from dovetail.testing.contract.value import agree, is_rounded
 
 CREATE, UPDATE, DELETE = Capability.CREATE, Capability.UPDATE, Capability.DELETE
 READ_MANY = Capability.READ_MANY
@@ -204,4 +204,7 @@ def _check_values(stand: Stand, sent: dict[str, Any], back: dict[str, Any]) -> N
         assert name in back, f"{name} was sent and is not told"
         assert agree(stand.resource, name, value, back[name]), (
             f"{name} was sent as {value!r} and came back as {back[name]!r}"
+        )
+        assert not is_rounded(stand.resource, name, back[name]), (
+            f"{name} is {back[name]!r}, a float: money is read as a decimal or a text"
         )
