@@ -102,7 +102,14 @@ class EntityChoice:
             *(f'        "{one.name}": {one.sample},' for one in self.fields),
             "    },",
             f'    text="{self.watched}",',
-            f'    values={{"{self.watched}": ["Zoë 東京", None]}},',
+            "    values={",
+            f'        "{self.watched}": ["Zoë 東京", None],',
+            *(
+                f'        "{one.name}": [{_first(one.sample)}, None],'
+                for one in self.fields
+                if one.name not in (self.watched, self.key)
+            ),
+            "    },",
             f'    refused={{"{self.watched}": "x" * 6000}},',
             "),",
         ]
