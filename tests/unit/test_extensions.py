@@ -12,6 +12,7 @@ from dovetail.connector_sdk.base import Connector
 from dovetail.connector_sdk.registry import connector_class, platforms
 from dovetail.connectors.hubspot import HubSpot
 from dovetail.errors import BrokenExtensionError, DeclarationError, UnknownPlatformError
+from dovetail.service.platform_catalog import title_of
 from dovetail.simulator_sdk.sandbox import simulated_platforms, simulator_class
 from dovetail.simulators.hubspot import HubSpotSimulator
 from dovetail.testing.extension import offered_by
@@ -113,6 +114,7 @@ def test_a_declaration_may_name_it(offered):
 
     assert crm.platform_names == ("acme", "hubspot")
     assert crm.kind == "crm"
+    assert title_of("acme") == "Acme"
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,13 @@ def test_json_names_folder_and_files(capsys, tmp_path):
     assert str(tmp_path / "there" / "README.md") in told["files"]
 
 
+def test_an_entity_may_be_named_in_the_plural_and_counts_once(capsys, tmp_path):
+    call(capsys, "acme", "--entity", "deal", "--entity", "deals")
+
+    text = (tmp_path / "dovetail-acme" / "src" / "dovetail_acme" / "connector.py").read_text()
+    assert "resources = (DEALS,)" in text
+
+
 def test_an_empty_folder_is_taken(capsys, tmp_path):
     (tmp_path / "empty").mkdir()
 
@@ -94,7 +101,10 @@ def test_the_name_of_a_built_in_platform_is_refused(capsys, tmp_path, name):
     ("arguments", "told"),
     [
         (("--auth", "magic"), "--auth magic: there are token, oauth2, api-key, basic."),
-        (("--entity", "order"), "--entity order: there are contact, company, deal, ticket."),
+        (
+            ("--entity", "order"),
+            "--entity order: there are contact, company, deal, ticket, contacts",
+        ),
         (("--title", 'A"c'), "without quotes"),
         (("--title", "A" * 25), "up to 24 letters"),
         (("--title", ""), "up to 24 letters"),

@@ -59,7 +59,7 @@ def connectors(screen: Screen) -> int:
             if one.reason:
                 screen.note(one.reason)
         if not any(one.reason for one in rows):
-            screen.note("`dovetail new connector NAME` makes one for a platform of your own.")
+            screen.note("`dovetail new connector NAME` writes one for a platform of your own.")
     return FAILED if any(one.reason for one in rows) else OK
 
 

@@ -58,12 +58,14 @@ def connector(
     folder: Folder = None,
 ) -> None:
     """
-    Write a connector for a platform that Dovetail does not ship, with a simulator and tests.
+    Write a connector for a platform of your own.
 
-    The project works as it is: its tests sync the simulated platform with HubSpot's. What remains
+    For a platform that Dovetail does not ship: a project with a connector, a simulator and their
+    tests. It works as it is: its tests sync the simulated platform with HubSpot's. What remains
     is to make connector and simulator say what the platform's documentation says.
     """
     from importlib.metadata import version
+    from shlex import quote
 
     from dovetail.cli.scaffold import Project, check_name, write_project
     from dovetail.cli.scaffold_auth import AUTHS
@@ -71,12 +73,13 @@ def connector(
     from dovetail.connector_sdk.registry import built_in_platforms
 
     check_name(name, built_in_platforms())
+    entities = ENTITIES | {one.plural: one for one in ENTITIES.values()}
     project = Project(
         name=name,
         title=_title(name, title),
         auth=_chosen("--auth", auth, AUTHS),
         entities=tuple(
-            dict.fromkeys(_chosen("--entity", one, ENTITIES) for one in entity or ["contact"])
+            dict.fromkeys(_chosen("--entity", one, entities) for one in entity or ["contact"])
         ),
         dovetail_version=version("dovetail"),
     )
@@ -88,8 +91,9 @@ def connector(
     screen.text(f"Wrote a connector for {project.title} into {place}:")
     for path in sorted(written):
         screen.text(str(path.relative_to(place)), indent=2)
-    screen.note("Next, in that folder:")
-    for line in ("pip install -e . pytest ruff mypy", "pytest", f"dovetail sandbox {name} hubspot"):
+    screen.note("Next:")
+    steps = (f"cd {quote(str(place))}", "pip install -e . pytest ruff mypy", "pytest")
+    for line in (*steps, f"dovetail sandbox {name} hubspot"):
         screen.note(f"  {line}")
     screen.note("README.md there goes on from here.")
 

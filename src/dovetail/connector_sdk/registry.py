@@ -47,8 +47,8 @@ def connector_class(name: str) -> type[Connector]:
     close = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known)}."
     raise UnknownPlatformError(
-        f"There is no connector for {name!r}. {hint} For a platform of your own, "
-        "`dovetail new connector NAME` makes one.",
+        f"There is no connector for {name!r}. {hint} One of your own must be installed "
+        "(`pip install -e FOLDER`); `dovetail new connector NAME` writes one.",
         platform=name,
     )
 

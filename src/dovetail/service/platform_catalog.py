@@ -80,6 +80,16 @@ def kind_of_platform(name: str) -> Kind:
 
 
 def title_of(platform: str) -> str:
-    """Return the platform's own spelling of its name; an unknown one as it is."""
+    """
+    Return the platform's own spelling of its name; an unknown one as it is.
+
+    Raises:
+        BrokenExtensionError: Another package adds it, and it cannot be used.
+    """
     known = PLATFORMS.get(platform)
+    if known is None and platform in extensions(CONNECTORS):
+        # Here, so that declaring a service does not load what only an explanation says.
+        from dovetail.connector_sdk.registry import connector_class  # noqa: PLC0415
+
+        return connector_class(platform).title
     return known.title if known else platform

@@ -50,7 +50,10 @@ def simulator_class(platform: str) -> type[Simulator]:
     if platform not in known:
         close = get_close_matches(platform, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
-        raise UnknownPlatformError(f"no simulator for platform {platform!r}; {hint}")
+        raise UnknownPlatformError(
+            f"no simulator for platform {platform!r}; {hint}. One of your own must be installed "
+            "(`pip install -e FOLDER`)."
+        )
     if platform not in _built_in():
         added = only_extension(SIMULATORS, platform)
         if added is not None:
