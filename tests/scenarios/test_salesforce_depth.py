@@ -160,3 +160,20 @@ async def test_a_record_deleted_past_the_bin_is_gone_within_a_day():
 
         assert await ours(world, Contact, email=email) == []
         assert len(await ours(world, Contact)) == 4
+
+
+async def test_a_locked_row_is_written_later_and_alone():
+    async with sandboxed_app(declare("contacts"), platforms=("salesforce",), records=4) as world:
+        people = [one for one in await ours(world, Contact) if one.email][:3]
+        await world.faults("salesforce", {"kind": "row_lock", "count": 1})
+        async with world.app.session():
+            for one in people:
+                await db.update(one, job_title="Chief")
+        await world.settle(60)
+
+        there = {one["fields"]["Email"].lower(): one for one in await world.records("salesforce")}
+        written = [there[one.email] for one in people]
+        assert [one["fields"]["Title"] for one in written] == ["Chief"] * 3
+        # Its neighbours were not written again when it was.
+        times = sorted(one["fields"]["SystemModstamp"] for one in written)
+        assert times[0] == times[1] < times[2]

@@ -40,7 +40,13 @@ _ADVICE = "The records are read page by page instead, which takes more calls."
 def is_worth_it(api: Api, resource: Resource, cursor: Cursor, total: int | None) -> bool:
     """Return whether a query finds so many records that a job reads them with fewer calls."""
     least = bulk_job.threshold(api, SETTING, resource.bulk_read_from)
-    return 0 < least <= (total or 0) and not cursor.get("plain")
+    return least <= (total or 0) and is_possible(api, resource, cursor)
+
+
+def is_possible(api: Api, resource: Resource, cursor: Cursor) -> bool:
+    """Return whether a job may be tried: the connection has not turned it off, and none failed."""
+    least = bulk_job.threshold(api, SETTING, resource.bulk_read_from)
+    return least > 0 and not cursor.get("plain")
 
 
 async def read_page(

@@ -13,7 +13,7 @@ from dovetail.connectors.salesforce.description import Descriptions
 from dovetail.connectors.salesforce.fetch import ask, complete, follow
 from dovetail.connectors.salesforce.sobject import object_of
 from dovetail.connectors.salesforce.value import MODIFIED, Row, record_of, rows_of
-from dovetail.errors import CursorExpiredError, RecordNotFoundError
+from dovetail.errors import CursorExpiredError, RecordNotFoundError, TransientError
 
 
 async def read_page(
@@ -27,7 +27,15 @@ async def read_page(
     cursor = cursor or watermark.cursor_at(None)
     if cursor.get("job"):
         return await bulk_read.read_page(api, descriptions, resource, fields, cursor)
-    reply, cursor = await _next_page(api, resource, fields, cursor)
+    try:
+        reply, cursor = await _next_page(api, resource, fields, cursor)
+    except TransientError as error:
+        is_too_much = error.platform_code == "QUERY_TIMEOUT"
+        if not (is_too_much and bulk_read.is_possible(api, resource, cursor)):
+            raise
+        # An org of this size is not put in order within a call, however often it is asked.
+        after = {"locator": None, "ceiling": await _latest(api, resource), "job": bulk_read.NEW}
+        return Page(records=[], cursor={**cursor, **after}, more=True)
     locator = reply.json.get("nextRecordsUrl")
     ceiling, job = cursor["ceiling"], None
     if locator and not cursor["locator"]:

@@ -217,6 +217,10 @@ class World:
                 raise TransportError("connection lost", sent=True)
         return answer
 
+    @staticmethod
+    def no_answer():
+        return TransportError("connection lost", sent=True)
+
     async def close(self):
         return None
 

@@ -21,6 +21,7 @@ from dovetail.errors import (
     RecordConflictError,
     RecordInvalidError,
     RecordNotFoundError,
+    TransientError,
 )
 
 CONTACTS, COMPANIES = Salesforce.resource("contacts"), Salesforce.resource("companies")
@@ -302,6 +303,30 @@ async def test_a_csv_that_was_cut_is_not_taken_for_the_whole(new_world, describe
 
     with pytest.raises(MalformedResponseError, match="CSV of its bulk job"):
         await salesforce.read_page(CONTACTS, FIELDS[:2], running(is_done=True))
+
+
+TIMEOUT = [{"errorCode": "QUERY_TIMEOUT", "message": "Your query request was running too long."}]
+
+
+async def test_a_query_that_takes_too_long_becomes_a_job(connect, script, page, row):
+    salesforce = connect(bulk_read_from=1_000_000)
+    script.then(TIMEOUT, 400).then(page(row(9, 300)))
+
+    told = await salesforce.read_page(CONTACTS, FIELDS[:2], None)
+
+    assert (told.records, told.more, told.cursor["job"]) == ([], True, NEW)
+    assert told.cursor["ceiling"] == "2026-03-01T15:05:00.000Z"
+
+
+async def test_a_query_that_takes_too_long_without_a_job_may_be_tried_again(connect, script):
+    script.then(TIMEOUT, 400).then(TIMEOUT, 400)
+
+    with pytest.raises(TransientError, match="QUERY_TIMEOUT"):
+        await connect(bulk_read_from=0).read_page(CONTACTS, FIELDS[:2], None)
+    with pytest.raises(TransientError, match="QUERY_TIMEOUT"):
+        await connect().read_page(
+            CONTACTS, FIELDS[:2], {**running(), "job": None, "ceiling": None, "plain": True}
+        )
 
 
 async def test_compound_fields_are_read_without_a_job(salesforce, script, described):
