@@ -1,7 +1,10 @@
 """A connection to HubSpot that plays scripted answers."""
 
+import importlib.util
 import json
+import random
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,12 +16,25 @@ from dovetail.connector_sdk.record import Write
 from dovetail.connectors.hubspot import HubSpot
 from dovetail.core.clock import LoopClock
 from dovetail.core.transport import HttpResponse
+from dovetail.simulators.hubspot import HubSpotSimulator
+from dovetail.testing.asgi import AsgiTransport
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 CONTACTS = HubSpot.resource("contacts")
 OBJECTS = "/crm/v3/objects/contacts"
 FIELDS = ("email", "firstname")
 KEY_READY = ("GET", "/crm/v3/properties/contacts/dovetail_id", 200, {"name": "dovetail_id"})
+
+
+def _load(name):
+    """Import a file beside this one: the tests are no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_digest = _load("vendor_digest")
 
 
 def ms(at):
@@ -129,3 +145,41 @@ def hub():
         filters=filters,
         create=create,
     )
+
+
+def simulated(**credentials):
+    """Return a connector to a simulator in process, with every call held against the digest."""
+    clock, inner = LoopClock(START), AsgiTransport()
+    simulator = HubSpotSimulator(
+        clock=clock,
+        rng=random.Random(1),
+        transport=inner,
+        base_url=HubSpot.base_url,
+        seed=1,
+        search_lag_s=0,
+    )
+    inner.add(HubSpot.base_url, simulator.app)
+    digest = _digest.VendorDigest(inner, HubSpot.base_url)
+    api = Api(
+        platform=HubSpot.platform,
+        title=HubSpot.title,
+        base_url=HubSpot.base_url,
+        auth=HubSpot.auth,
+        credentials=Credentials({**simulator.credentials, **credentials}),
+        transport=digest,
+        budget=StoredBudget(
+            store=MemoryBudgetStore(), account="h", limits=HubSpot.limits, clock=clock
+        ),
+        clock=clock,
+        error_rules=HubSpot.error_rules,
+        explain=HubSpot.explain,
+    )
+    return HubSpot(api), digest
+
+
+@pytest.fixture
+def portal():
+    """Make a connector to a simulator; skip without the vendor's description."""
+    if not _digest.SPECS.is_dir():
+        pytest.skip(f"no description of HubSpot's calls at {_digest.SPECS}")
+    return simulated

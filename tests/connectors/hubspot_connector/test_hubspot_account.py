@@ -31,7 +31,11 @@ async def test_the_fields_of_the_account_are_known(hub):
     properties = {"results": [{"name": "email"}, {"name": "erp_id"}]}
     hubspot, _ = hub.connect(("GET", "/crm/v3/properties/contacts", 200, properties))
 
-    assert await hubspot.known_fields(CONTACTS) == {"email", "erp_id"}
+    assert await hubspot.known_fields(CONTACTS) == {
+        "email",
+        "erp_id",
+        "associations.companies",
+    }
 
 
 @pytest.mark.parametrize(

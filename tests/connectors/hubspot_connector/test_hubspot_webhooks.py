@@ -133,10 +133,25 @@ def test_events_of_other_objects_are_left_out():
         event("product.creation"),
         event("object.creation", objectTypeId="0-7"),
         event("object.creation", objectTypeId="0-1"),
-        event("contact.associationChange"),
+        event("contact.conversationChange"),
     )
 
     assert [one.kind for one in found] == ["created"]
+
+
+def test_an_association_is_told_by_the_record_that_it_begins_at():
+    both = {"fromObjectId": 7, "toObjectId": 9, "associationRemoved": False}
+    first, second = (
+        event("contact.associationChange", associationType="CONTACT_TO_COMPANY", **both),
+        event("contact.associationChange", associationType="COMPANY_TO_CONTACT", **both),
+    )
+    for one in (first, second):
+        one.pop("objectId", None)
+
+    assert [(one.record_id, one.kind) for one in parsed(first, second)] == [
+        ("7", "updated"),
+        ("9", "updated"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,23 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import msgspec
+
 from dovetail.connector_sdk.auth import BearerToken
 from dovetail.connector_sdk.base import Connector
 from dovetail.connector_sdk.http import Api
-from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
+from dovetail.connector_sdk.record import (
+    Cursor,
+    Owner,
+    Page,
+    RemoteRecord,
+    Write,
+    WriteResult,
+)
 from dovetail.connector_sdk.response import ApiResponse, ErrorDetail
 from dovetail.connector_sdk.spec import Capability, ErrorRule, Guarantee, RateLimit, Resource
 from dovetail.connector_sdk.webhook import WebhookEvent, WebhookRequest
-from dovetail.connectors.hubspot import change, explanation, fetch, find, webhook
-from dovetail.connectors.hubspot.crm_object import OBJECTS, object_of
+from dovetail.connectors.hubspot import change, explanation, fetch, find, owner, webhook
+from dovetail.connectors.hubspot.association import tell_edges
+from dovetail.connectors.hubspot.batch import Batch
+from dovetail.connectors.hubspot.crm_object import OBJECTS
+from dovetail.connectors.hubspot.edge import properties_alone, without_edges
 from dovetail.connectors.hubspot.grant import GRANTS
 from dovetail.connectors.hubspot.pipeline import Pipelines
 from dovetail.connectors.hubspot.property import Properties
-from dovetail.connectors.hubspot.write import RecordWriter
 from dovetail.errors import (
     PermissionDeniedError,
     RateLimitedError,
-    UnsupportedCapabilityError,
 )
 
 
@@ -33,6 +43,11 @@ class HubSpot(Connector):
     account. Where the credentials may not add properties, the uniqueness of e-mail addresses takes
     its place, and other objects are looked up by their values. A company's domain is not unique
     at HubSpot: it is found by search, which shows a new company after about half a minute.
+
+    Associations are fields, `associations.companies` and `associations.contacts`: read with each
+    page, written after the records. A primary company is the one that counts. HubSpot may change
+    an association without changing its record's time: webhooks tell of it at once, and otherwise
+    it is seen with the record's next change, or within a day.
     """
 
     platform = "hubspot"
@@ -86,7 +101,8 @@ class HubSpot(Connector):
 
     async def known_fields(self, resource: Resource) -> frozenset[str] | None:
         """Return the names of the object's properties, the account's own ones too."""
-        return await self._properties.names(resource)
+        edges = {name for name in resource.references if not without_edges([name])}
+        return await self._properties.names(resource) | edges
 
     async def prepare(self, resource: Resource) -> None:
         """Make sure of our unique property, or find that the account does not allow it."""
@@ -107,14 +123,17 @@ class HubSpot(Connector):
     ) -> Page:
         """Return the next records of the first scan, then the next that changed."""
         self.require(resource, Capability.READ_CHANGES)
-        return await change.read_page(self.api, resource, fields, cursor)
+        page = await change.read_page(self.api, resource, without_edges(fields), cursor)
+        told = await tell_edges(self.api, resource, page.records, fields)
+        return msgspec.structs.replace(page, records=[one for one in told if one is not None])
 
     async def read_many(
         self, resource: Resource, ids: Sequence[str], fields: Sequence[str]
     ) -> list[RemoteRecord | None]:
         """Return records by id; one that was merged names the record that it became."""
         self.require(resource, Capability.READ_MANY)
-        return await fetch.read_many(self.api, resource, ids, fields)
+        found = await fetch.read_many(self.api, resource, ids, without_edges(fields))
+        return await tell_edges(self.api, resource, found, fields)
 
     async def find_many(
         self, resource: Resource, field: str, values: Sequence[str], fields: Sequence[str]
@@ -125,30 +144,43 @@ class HubSpot(Connector):
         Contacts are found by secondary e-mail addresses too.
         """
         self.require(resource, Capability.FIND)
-        if field == object_of(resource).domain_field:
-            return await find.find_by_domain(self.api, resource, field, values, fields)
-        if not await self._properties.is_unique(resource, field):
-            raise UnsupportedCapabilityError(
-                f"HubSpot finds {resource.name} by a property whose values are unique, and "
-                f"{field!r} is none. Choose another, or read the changes.",
-                platform=self.platform,
-                resource=resource.name,
-            )
-        return await find.find_unique(self.api, resource, field, values, fields)
+        found = await find.find_many(
+            self.api, resource, field, values, without_edges(fields), self._properties
+        )
+        flat = [record for records in found.values() for record in records]
+        told = await tell_edges(self.api, resource, flat, fields)
+        whole = iter([one for one in told if one is not None])
+        return {value: [next(whole) for _ in records] for value, records in found.items()}
 
     async def write(
         self, resource: Resource, writes: Sequence[Write], fields: Sequence[str]
     ) -> list[WriteResult]:
-        """Create, update and archive records, one batch call for each kind."""
-        writer = RecordWriter(self.api, resource, await self._has_key(resource))
-        return await writer.write(await self._pipelines.complete(resource, writes), fields)
+        """
+        Create, update and archive records, one batch call for each kind.
+
+        Associations follow once their records are written, by another call for each kind.
+        """
+        return await Batch(
+            self.api, resource, self._pipelines, has_key=await self._has_key(resource)
+        ).write(writes, fields)
 
     async def look_up(
         self, resource: Resource, creates: Sequence[Write], since: datetime, fields: Sequence[str]
     ) -> list[RemoteRecord | None]:
         """Return the records that lost creates made: by our key, else by what identifies them."""
-        has_key = await self._has_key(resource)
-        return await find.look_up(self.api, resource, creates, since, fields, has_key=has_key)
+        found = await find.look_up(
+            self.api,
+            resource,
+            [properties_alone(write) for write in creates],
+            since,
+            without_edges(fields),
+            has_key=await self._has_key(resource),
+        )
+        return await tell_edges(self.api, resource, found, fields)
+
+    async def read_owners(self) -> list[Owner]:
+        """Return every owner, those who have left too."""
+        return await owner.read_owners(self.api)
 
     async def _has_key(self, resource: Resource) -> bool:
         known = self._properties.has_key(resource)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dovetail.connector_sdk.spec import Capability, Guarantee, Resource
+from dovetail.connectors.hubspot.edge import references_of
 from dovetail.model.crm import Company, Contact, Deal, Ticket
 from dovetail.model.entity import Entity
 
@@ -74,6 +75,7 @@ def _resource(
         consistency_lag_s=_SEARCH_LAG_S,
         answer_lag_s=answer_lag_s,
         capabilities=frozenset(Capability) - {Capability.TOMBSTONES},
+        references=references_of(name),
         guarantees={
             "create": Guarantee.PLATFORM_KEY,
             "update": Guarantee.IDEMPOTENT,

@@ -10,6 +10,7 @@ from dovetail.connector_sdk.record import RemoteRecord, Write
 from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.hubspot.crm_object import KEY_PROPERTY, object_of
 from dovetail.connectors.hubspot.fetch import Item, batch_read, read_whole
+from dovetail.connectors.hubspot.property import Properties
 from dovetail.connectors.hubspot.search import search_all
 from dovetail.connectors.hubspot.value import (
     chunks,
@@ -20,9 +21,31 @@ from dovetail.connectors.hubspot.value import (
     record_of,
     same_value,
 )
+from dovetail.errors import UnsupportedCapabilityError
 
 _VALUES_LENGTH = 2000  # a search body may have 3,000 characters
 _Found = dict[str, list[RemoteRecord]]
+
+
+async def find_many(
+    api: Api,
+    resource: Resource,
+    field: str,
+    values: Sequence[str],
+    fields: Sequence[str],
+    properties: Properties,
+) -> _Found:
+    """Return value -> the records that have it, by a domain or by a property that is unique."""
+    if field == object_of(resource).domain_field:
+        return await find_by_domain(api, resource, field, values, fields)
+    if not await properties.is_unique(resource, field):
+        raise UnsupportedCapabilityError(
+            f"HubSpot finds {resource.name} by a property whose values are unique, and "
+            f"{field!r} is none. Choose another, or read the changes.",
+            platform="hubspot",
+            resource=resource.name,
+        )
+    return await find_unique(api, resource, field, values, fields)
 
 
 async def find_unique(

@@ -20,6 +20,7 @@ from dovetail.connector_sdk.webhook import (
     header,
 )
 from dovetail.connectors.hubspot.crm_object import OBJECTS, CrmObject
+from dovetail.connectors.hubspot.edge import edges_among, without_edges
 from dovetail.connectors.hubspot.value import moment
 from dovetail.core import json
 from dovetail.errors import WebhookRejectedError
@@ -31,6 +32,7 @@ _KINDS: dict[str, Literal["created", "updated", "deleted"]] = {
     "creation": "created",
     "propertyChange": "updated",
     "restore": "updated",
+    "associationChange": "updated",
     "deletion": "deleted",
     "privacyDeletion": "deleted",
 }
@@ -85,14 +87,14 @@ def _events(item: dict[str, Any]) -> Iterator[WebhookEvent]:
     )
     if crm_object is None:
         return
-    object_id, occurred = str(item["objectId"]), int(item["occurredAt"])
+    object_id, occurred = _object_id(crm_object, what, item), int(item["occurredAt"])
     # eventId alone is not unique; with these it is the same for every repetition of one fact.
     parts = (
         item["eventId"],
         item.get("subscriptionId", ""),
         object_id,
         occurred,
-        item.get("propertyName") or "",
+        item.get("propertyName") or item.get("toObjectId") or "",
     )
     event = partial(
         WebhookEvent,
@@ -110,6 +112,15 @@ def _events(item: dict[str, Any]) -> Iterator[WebhookEvent]:
         yield event(id=id, record_id=survivor, kind="updated")
     elif what in _KINDS:
         yield event(id=id, record_id=object_id, kind=_KINDS[what])
+
+
+def _object_id(crm_object: CrmObject, what: str, item: dict[str, Any]) -> str:
+    if what != "associationChange":
+        return str(item["objectId"])
+    # An association is told with both its ends, in the order of its type: CONTACT_TO_COMPANY.
+    first = str(item.get("associationType") or "").partition("_TO_")[0].lower()
+    end = "fromObjectId" if first in ("", crm_object.singular) else "toObjectId"
+    return str(item[end])
 
 
 async def subscribe(api: Api, target_url: str, fields: Mapping[str, Sequence[str]]) -> bool:
@@ -167,6 +178,8 @@ async def subscribe(api: Api, target_url: str, fields: Mapping[str, Sequence[str
 def _subscriptions(crm_object: CrmObject, names: Sequence[str]) -> list[tuple[str, str]]:
     whole = (*_WHOLE, "privacyDeletion") if crm_object.erasable else _WHOLE
     kind = crm_object.singular
+    if edges_among(crm_object.resource.name, names):
+        whole = (*whole, "associationChange")
     return [(f"{kind}.{what}", "") for what in whole] + [
-        (f"{kind}.propertyChange", name) for name in names
+        (f"{kind}.propertyChange", name) for name in without_edges(names)
     ]

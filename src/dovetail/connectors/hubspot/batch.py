@@ -1,0 +1,58 @@
+"""One batch of writes: the records first, then what they are associated with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dovetail.connector_sdk.http import Api
+from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
+from dovetail.connector_sdk.spec import Resource
+from dovetail.connectors.hubspot.edge import properties_alone, without_edges
+from dovetail.connectors.hubspot.edge_write import EdgeWriter
+from dovetail.connectors.hubspot.fetch import read_many
+from dovetail.connectors.hubspot.pipeline import Pipelines
+from dovetail.connectors.hubspot.write import RecordWriter
+from dovetail.errors import RecordNotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Writes of one resource; `has_key` tells whether our unique property is there."""
+
+    api: Api
+    resource: Resource
+    pipelines: Pipelines
+    has_key: bool
+
+    async def write(self, writes: Sequence[Write], fields: Sequence[str]) -> list[WriteResult]:
+        """Return one result per write, in order (see `Records.write`)."""
+        plain = [properties_alone(write) for write in writes]
+        records = [one for one in plain if one.action != "update" or one.fields]
+        bare = [one for one in plain if one.action == "update" and not one.fields]
+        results: dict[str, WriteResult] = {}
+        if records:
+            writer = RecordWriter(self.api, self.resource, self.has_key)
+            whole = await self.pipelines.complete(self.resource, records)
+            for result in await writer.write(whole, without_edges(fields)):
+                results[result.key] = result
+        if bare:
+            for result in await self._read(bare, without_edges(fields)):
+                results[result.key] = result
+        done = [results[write.key] for write in writes]
+        return await EdgeWriter(self.api, self.resource).write(writes, done)
+
+    async def _read(self, bare: Sequence[Write], fields: Sequence[str]) -> list[WriteResult]:
+        """Return the results of updates of which nothing but associations is to be written."""
+        ids = [write.id or "" for write in bare]
+        found = await read_many(self.api, self.resource, ids, fields)
+        return [self._shown(*one) for one in zip(bare, found, strict=True)]
+
+    def _shown(self, write: Write, record: RemoteRecord | None) -> WriteResult:
+        if record is not None and record.merged_into is None:
+            return WriteResult(key=write.key, id=write.id, record=record)
+        error = RecordNotFoundError(
+            f"HubSpot has no record {write.id} among {self.resource.name} any more.",
+            platform="hubspot",
+        )
+        return WriteResult(key=write.key, id=write.id, error=error)
