@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _CLASSES = {"hubspot": "TestHubSpot", "salesforce": "TestSalesforce"}
-_READ = "        return await change.read_page(self.api, resource, fields, cursor)\n"
+_READ, _READ_WITH = "await change.read_page(", "await _read_page("
+_READER = "\n\nasync def _read_page(api, *args):\n"
 _HUBSPOT = "connectors/hubspot/connector.py"
 
 
@@ -20,6 +21,7 @@ class Mistake:
     rule: str
     resource: str = "contacts"
     platform: str = ""
+    more: str = ""
 
     @property
     def test(self) -> str:
@@ -42,7 +44,7 @@ class Mistake:
         """
         if text.count(self.old) != 1:
             raise LookupError(f"{self.name}: {self.file} has its text {text.count(self.old)} times")
-        return text.replace(self.old, self.new)
+        return text.replace(self.old, self.new) + self.more
 
 
 MISTAKES = (
@@ -214,42 +216,52 @@ MISTAKES = (
         "give the last page again when the platform fails",
         _HUBSPOT,
         _READ,
-        "        try:\n"
-        "            self._page = await change.read_page(self.api, resource, fields, cursor)\n"
-        "        except Exception:\n"
-        '            if not hasattr(self, "_page"):\n'
-        "                raise\n"
-        "        return self._page\n",
+        _READ_WITH,
         "each_failure_becomes_its_error",
+        more=_READER
+        + "    try:\n"
+        + "        api.last_page = await change.read_page(api, *args)\n"
+        + "    except Exception:\n"
+        + '        if not hasattr(api, "last_page"):\n'
+        + "            raise\n"
+        + "    return api.last_page\n",
     ),
     Mistake(
         "take a server error for an empty page",
         _HUBSPOT,
         _READ,
-        "        from dovetail.errors import PlatformUnavailableError\n"
-        "        try:\n"
-        "            return await change.read_page(self.api, resource, fields, cursor)\n"
-        "        except PlatformUnavailableError:\n"
-        "            return Page(records=[], cursor=cursor or {}, more=False)\n",
+        _READ_WITH,
         "no_failing_call_passes_for_an_answer",
+        more=_READER
+        + "    from dovetail.errors import PlatformUnavailableError\n"
+        + "    try:\n"
+        + "        return await change.read_page(api, *args)\n"
+        + "    except PlatformUnavailableError:\n"
+        + "        return Page(records=[], cursor=args[-1] or {}, more=False)\n",
     ),
     Mistake(
         "show the token in the text of an error",
         _HUBSPOT,
         _READ,
-        "        try:\n"
-        "            return await change.read_page(self.api, resource, fields, cursor)\n"
-        "        except RateLimitedError as error:\n"
-        "            told = f\"{error.message} {self.api.credentials['access_token']}\"\n"
-        '            raise RateLimitedError(told, platform="hubspot") from error\n',
+        _READ_WITH,
         "each_failure_becomes_its_error",
+        more=_READER
+        + "    try:\n"
+        + "        return await change.read_page(api, *args)\n"
+        + "    except RateLimitedError as error:\n"
+        + "        told = f\"{error.message} {api.credentials['access_token']}\"\n"
+        + '        raise RateLimitedError(told, platform="hubspot") from error\n',
     ),
     Mistake(
         "log the token",
         _HUBSPOT,
         _READ,
-        "        import sys\n        sys.stderr.write(str(dict(self.api.credentials)))\n" + _READ,
+        _READ_WITH,
         "an_empty_account_has_no_records",
+        more=_READER
+        + "    import sys\n"
+        + "    sys.stderr.write(str(dict(api.credentials)))\n"
+        + "    return await change.read_page(api, *args)\n",
     ),
     Mistake(
         "ignore Retry-After",
