@@ -108,6 +108,24 @@ async def test_an_association_that_moves_no_time_is_told_by_its_webhook():
         assert contact.company_id == company.id
 
 
+@pytest.mark.parametrize("webhooks", [True, False])
+async def test_a_company_that_is_deleted_at_hubspot_keeps_its_people_at_salesforce(webhooks):
+    async with sandboxed_app(declare(), records=0, webhooks=webhooks) as world:
+        acme = await world.edit("hubspot", None, "companies", name="Acme", domain="acme.example")
+        ada = await world.edit("hubspot", None, "contacts", email="a@x.com", lastname="Byron")
+        await associate(world, "contacts", ada["id"], "companies", acme["id"])
+        await world.settle(300)
+        await world.remove("hubspot", acme["id"], "companies")
+        await world.edit("hubspot", ada["id"], "contacts", city="Faro")
+        await settled(world)
+
+        (contact,) = await at(world, "salesforce", "contacts", Email="a@x.com")
+        (account,) = await at(world, "salesforce", "companies", Name="Acme")
+        assert contact["fields"]["AccountId"] == account["id"]
+        assert contact["fields"]["MailingCity"] == "Faro"
+        assert await ends(world, "contacts", ada["id"], "companies") == []
+
+
 async def test_a_deal_of_ours_has_its_company_its_contact_and_its_owner():
     async with sandboxed_app(declare(), records=0) as world:
         async with world.app.session():

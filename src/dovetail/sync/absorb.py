@@ -143,8 +143,10 @@ class Absorber:
             is_probe = to_micros(record.modified_at) == read_micros
             absorb_gone(ledger, spoke, record, link, is_probe=is_probe)
             return None
-        if link is not None and self._is_settled(link, record, read_micros):
-            return None
+        if link is not None:
+            ledger.references.linked(link)
+            if self._is_settled(link, record, read_micros):
+                return None
         theirs = self._values(record, link)
         modified = to_micros(record.modified_at)
         if link is None or link.state == AMBIGUOUS:
@@ -155,7 +157,6 @@ class Absorber:
                 return None
         if link.state == GONE:
             link.state, link.is_changed = ACTIVE, True
-            ledger.references.linked(link)
         hub = ledger.hubs[link.internal_id or ""]
         theirs |= self._refer(record, link, hub)
         if hub.record is None and not hub.is_new:
@@ -207,7 +208,12 @@ class Absorber:
             name: [link.base.get(name), link.sent.get(name), hub.value(name) if hub else None]
             for name in self.spoke.references
         }
-        return self.ledger.references.told(self.spoke, record.fields, held)
+        lasting = {
+            name
+            for name, (base, _, ours) in held.items()
+            if ours is not None and ours == base and name not in link.sent
+        }
+        return self.ledger.references.told(self.spoke, record.fields, held, lasting=lasting)
 
     def _read(self, record: RemoteRecord) -> dict[str, Any]:
         """Return the literal values that our fields can hold, references apart."""

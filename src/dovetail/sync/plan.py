@@ -75,6 +75,14 @@ class SpokePlan:
         """Our fields that take part, each once."""
         return tuple(dict.fromkeys(self.fields.values()))
 
+    @cached_property
+    def pointers(self) -> tuple[tuple[str, str, str], ...]:
+        """Their field, our field and the target's entity of each reference."""
+        targets = self.references
+        return tuple(
+            (their, our, targets[our]) for their, our in self.fields.items() if our in targets
+        )
+
 
 @dataclass(frozen=True)
 class EntityPlan:

@@ -8,12 +8,13 @@ waits for the target::
     ours:   held here, not made there -> written without;       later ``sync.push`` writes it
 
 The row goes in the transaction that links the target, together with the event that follows from
-it: once, whatever crashes.
+it: once, whatever crashes. An edge that is gone there waits in the same way until its target was
+looked at: one that is gone with its target ends nothing here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,9 @@ from dovetail.sync.schema import sync_links, sync_references
 THEIRS = "theirs"
 OURS = "ours"
 
+_NOTHING = ""
+"""What a link awaits that shows nothing: whether its old target is still there."""
+
 _MOST = 500
 _MERGES = 8
 
@@ -45,11 +49,15 @@ class Told:
     What a record shows of its references.
 
     `values` is our field -> our id (None: points to nothing); `awaited` is our field -> their id of
-    a target that is not linked yet.
+    a target that is not linked yet. `doubted` is our field -> their id of a target that the record
+    pointed to until now: perhaps it was deleted, and is looked at first. `kept`: fields that point
+    to nothing there because their target has ended.
     """
 
     values: dict[str, str | None] = field(default_factory=dict)
     awaited: dict[str, str] = field(default_factory=dict)
+    doubted: dict[str, str] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
 
 
 class References:
@@ -65,12 +73,13 @@ class References:
         self._waits: dict[tuple[str, ...], None] = {}
         self._linked: list[Link] = []
         self._ended: list[tuple[str, str]] = []
+        self._doubts: dict[_Target, None] = {}
 
     def load_theirs(self, spoke: SpokePlan, found: Iterable[RemoteRecord]) -> None:
         """Look up what some records of a platform point to."""
         wanted: dict[str, list[str]] = {}
         for record in found:
-            for their_name, _, target in _references(spoke):
+            for their_name, _, target in spoke.pointers:
                 wanted.setdefault(target, []).extend(_ids(record.fields.get(their_name)))
         for target, ids in wanted.items():
             self._find_theirs(spoke.connection_id, target, ids)
@@ -83,7 +92,12 @@ class References:
             self._find_ours(spoke.connection_id, target, ids)
 
     def told(
-        self, spoke: SpokePlan, fields: Mapping[str, Any], held: Mapping[str, Sequence[Any]]
+        self,
+        spoke: SpokePlan,
+        fields: Mapping[str, Any],
+        held: Mapping[str, Sequence[Any]],
+        *,
+        lasting: Collection[str] = (),
     ) -> Told:
         """
         Return what a platform's record shows of its references.
@@ -93,15 +107,16 @@ class References:
             fields: As told.
             held: Our field -> our ids, the one that counts most first. Of several edges, the one
                 that is held is taken; the first of these is what both sides last agreed on.
+            lasting: Our fields on which both sides agree, so that nothing shown there would be
+                a loss here.
         """
         told = Told()
-        for their_name, name, target in _references(spoke):
+        for their_name, name, target in spoke.pointers:
             if their_name not in fields:
                 continue
             ids, mine = _ids(fields[their_name]), held.get(name, ())
             if not ids:
-                if not (mine and self._is_cut(spoke.connection_id, target, mine[0])):
-                    told.values[name] = None
+                self._tell_none(spoke, told, name, mine[0] if mine else None, name in lasting)
                 continue
             ours = [self._ours(spoke.connection_id, target, id) for id in ids]
             known = next((id for id in mine if id is not None and id in ours), ours[0])
@@ -111,24 +126,47 @@ class References:
                 told.awaited[name] = ids[0]
         return told
 
+    def _tell_none(
+        self, spoke: SpokePlan, told: Told, name: str, before: Any, is_lasting: bool
+    ) -> None:
+        """
+        Tell that a record points to nothing.
+
+        A platform that deletes a record takes the edges to it along, and often shows that first.
+        """
+        target = spoke.references[name]
+        row = self._row_of_ours(spoke.connection_id, target, before) if before else None
+        if row is not None and row.state == GONE and self._lives(target, before):
+            told.kept.add(name)
+        elif row is not None and row.state == ACTIVE and is_lasting and self._plan.reads(spoke):
+            told.doubted[name] = row.external_id
+        else:
+            told.values[name] = None
+
     def note(self, spoke: SpokePlan, link: Link, told: Told) -> None:
         """Remember on a link what it waits for, now that it was told."""
-        awaited = told.awaited if self._plan.reads(spoke) else {}
-        for name in (*told.values, *told.awaited):
-            if name not in awaited and link.awaited.pop(name, None) is not None:
+        waits = [(name, id, id) for name, id in told.awaited.items()]
+        waits += [(name, id, _NOTHING) for name, id in told.doubted.items()]
+        if not self._plan.reads(spoke):
+            waits = []
+        names = {name for name, _, _ in waits}
+        for name in {*told.values, *told.awaited, *told.kept} - names:
+            if link.awaited.pop(name, None) is not None:
                 link.is_changed = True
-        for name, id in awaited.items():
-            link.is_changed = link.is_changed or link.awaited.get(name) != id
-            link.awaited[name] = id
+        for name, target_id, shown in waits:
+            link.is_changed = link.is_changed or link.awaited.get(name) != shown
+            link.awaited[name] = shown
             target = spoke.references[name]
-            row = (link.connection_id, target, THEIRS, id, self._entity, link.external_id)
+            row = (link.connection_id, target, THEIRS, target_id, self._entity, link.external_id)
             self._waits[row] = None
+            if shown == _NOTHING:
+                self._doubts[link.connection_id, target, target_id] = None
 
     def settled(self, spoke: SpokePlan, link: Link) -> dict[str, str | None]:
         """Return the references that a link waited for and that can be told now."""
-        names = {name: their for their, name, _ in _references(spoke)}
+        names = {name: their for their, name, _ in spoke.pointers}
         shown = {names[name]: id for name, id in link.awaited.items() if name in names}
-        told = self.told(spoke, shown, {})
+        told = self.told(spoke, shown, {name: [link.base.get(name)] for name in names})
         self.note(spoke, link, told)
         return told.values
 
@@ -163,7 +201,7 @@ class References:
     def replaced(self, spoke: SpokePlan, link: Link, names: Iterable[str]) -> dict[str, str]:
         """Return their field -> the id that both sides last agreed on."""
         wanted, found = set(names), {}
-        for their_name, name, target in _references(spoke):
+        for their_name, name, target in spoke.pointers:
             before = link.base.get(name)
             if name in wanted and before is not None:
                 row = self._row_of_ours(spoke.connection_id, target, before)
@@ -172,7 +210,7 @@ class References:
         return found
 
     def linked(self, link: Link) -> None:
-        """Note that a record can be pointed to from now on."""
+        """Note that a record is there, and linked."""
         if self._entity in self._plan.referred:
             self._linked.append(link)
 
@@ -191,7 +229,7 @@ class References:
         )
         self._waits = {}
         drafts = [*self._told_drafts(), *self._push_drafts(), *self._changed_drafts()]
-        self._linked, self._ended = [], []
+        self._linked, self._ended, self._doubts = [], [], {}
         return list({(one.type, one.key): one for one in drafts}.values())
 
     def _told_drafts(self) -> Iterator[EventDraft]:
@@ -206,10 +244,12 @@ class References:
             yield push_draft(key, self._plan.business_id)
 
     def _changed_drafts(self) -> Iterator[EventDraft]:
-        for row in self._released(THEIRS, self._ended):
-            route = self._plans.spoke(row.connection_id, row.entity)
+        ended = self._released(THEIRS, self._ended)
+        records = [(row.connection_id, row.entity, row.record_id) for row in ended]
+        for connection_id, entity, id in [*records, *self._doubts]:
+            route = self._plans.spoke(connection_id, entity)
             if route is not None:
-                yield changed_draft(route.at, row.record_id, self._plan.business_id)
+                yield changed_draft(route.at, id, self._plan.business_id)
 
     def _released(self, side: str, targets: Iterable[tuple[str, str]]) -> list[Any]:
         """Take the rows that waited for these out of the table."""
@@ -253,16 +293,10 @@ class References:
         self._find_ours(connection_id, target, [our_id])
         return self._by_ours[connection_id, target, our_id]
 
-    def _is_cut(self, connection_id: str, target: str, our_id: Any) -> bool:
-        """Return whether an edge is missing there because its end is, while ours lives."""
-        if not isinstance(our_id, str):
-            return False
-        row = self._row_of_ours(connection_id, target, our_id)
-        if row is None or row.state != GONE:
-            return False
+    def _lives(self, entity: str, our_id: str) -> bool:
         query = sa.select(records.c.id).where(
             records.c.id == our_id,
-            records.c.entity == target,
+            records.c.entity == entity,
             records.c.business_id == self._plan.business_id,
         )
         return bool(self._tx.rows(query))
@@ -293,14 +327,6 @@ class References:
                 table.connection_id == connection_id, table.entity == target, wanted
             )
         )
-
-
-def _references(spoke: SpokePlan) -> list[tuple[str, str, str]]:
-    """Return their field, our field and the target's entity of each reference."""
-    targets = spoke.references
-    if not targets:
-        return []
-    return [(their, our, targets[our]) for their, our in spoke.fields.items() if our in targets]
 
 
 def _ids(value: Any) -> list[str]:

@@ -131,6 +131,36 @@ async def test_a_target_that_is_deleted_there_takes_no_edge_of_ours_along(pairs)
     await b.close()
 
 
+async def test_an_edge_that_goes_before_its_target_is_known_to_be_gone_ends_nothing(pairs):
+    b = await pairs().begin()
+    firm = b["a"].firms.add(First="Acme", Email="acme.com")
+    ada = b["a"].people.add(First="Ada", Email="ada@acme.com", Company=firm)
+    await b.settle()
+    b["a"].firms.remove(firm)
+    b["a"].people.edit(ada, Company=None, First="Ada L")
+    await b.poll("contact")
+    await b.settle()
+
+    assert await b.employer(first_name="Ada L") == "Acme"
+    assert b["b"].employer(First="Ada L") == "Acme"
+    assert all(link.awaited is None for link in await b.rows(sync_links))
+    await b.close()
+
+
+async def test_an_edge_that_ends_while_its_target_lives_ends_everywhere(pairs):
+    b = await pairs().begin()
+    firm = b["a"].firms.add(First="Acme", Email="acme.com")
+    ada = b["a"].people.add(First="Ada", Email="ada@acme.com", Company=firm)
+    await b.settle()
+    b["a"].people.edit(ada, Company=None)
+    await b.settle()
+
+    assert (await b.one(Contact)).company_id is None
+    assert b["b"].employer(First="Ada") is None
+    assert await b.rows(sync_references) == []
+    await b.close()
+
+
 async def test_a_deleted_target_ends_the_edge_everywhere_where_deletes_propagate(pairs):
     b = await pairs().begin(deletes="propagate")
     firm = b["a"].firms.add(First="Acme", Email="acme.com")
