@@ -132,6 +132,8 @@ def _read_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float | Decimal):
         return _plain_number(Decimal(str(value)))
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return _keepable(";".join(value))  # several choices, as CRMs write them
     raise TypeError(type(value).__name__)
 
 

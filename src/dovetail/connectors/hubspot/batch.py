@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.spec import Resource
@@ -12,6 +14,7 @@ from dovetail.connectors.hubspot.edge import properties_alone, without_edges
 from dovetail.connectors.hubspot.edge_write import EdgeWriter
 from dovetail.connectors.hubspot.fetch import read_many
 from dovetail.connectors.hubspot.pipeline import Pipelines
+from dovetail.connectors.hubspot.property import Properties
 from dovetail.connectors.hubspot.write import RecordWriter
 from dovetail.errors import RecordNotFoundError
 
@@ -23,6 +26,7 @@ class Batch:
     api: Api
     resource: Resource
     pipelines: Pipelines
+    properties: Properties
     has_key: bool
 
     async def write(self, writes: Sequence[Write], fields: Sequence[str]) -> list[WriteResult]:
@@ -30,17 +34,28 @@ class Batch:
         plain = [properties_alone(write) for write in writes]
         records = [one for one in plain if one.action != "update" or one.fields]
         bare = [one for one in plain if one.action == "update" and not one.fields]
+        told = without_edges(fields)
         results: dict[str, WriteResult] = {}
         if records:
             writer = RecordWriter(self.api, self.resource, self.has_key)
             whole = await self.pipelines.complete(self.resource, records)
-            for result in await writer.write(whole, without_edges(fields)):
+            for result in await self._told(await writer.write(whole, told), told):
                 results[result.key] = result
         if bare:
-            for result in await self._read(bare, without_edges(fields)):
+            for result in await self._told(await self._read(bare, told), told):
                 results[result.key] = result
         done = [results[write.key] for write in writes]
         return await EdgeWriter(self.api, self.resource).write(writes, done)
+
+    async def _told(
+        self, results: Sequence[WriteResult], fields: Sequence[str]
+    ) -> list[WriteResult]:
+        records = [result.record for result in results]
+        told = await self.properties.tell(self.resource, records, fields)
+        return [
+            msgspec.structs.replace(result, record=record)
+            for result, record in zip(results, told, strict=True)
+        ]
 
     async def _read(self, bare: Sequence[Write], fields: Sequence[str]) -> list[WriteResult]:
         """Return the results of updates of which nothing but associations is to be written."""

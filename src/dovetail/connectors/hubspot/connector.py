@@ -124,7 +124,7 @@ class HubSpot(Connector):
         """Return the next records of the first scan, then the next that changed."""
         self.require(resource, Capability.READ_CHANGES)
         page = await change.read_page(self.api, resource, without_edges(fields), cursor)
-        told = await tell_edges(self.api, resource, page.records, fields)
+        told = await self._tell(resource, page.records, fields)
         return msgspec.structs.replace(page, records=[one for one in told if one is not None])
 
     async def read_many(
@@ -133,36 +133,28 @@ class HubSpot(Connector):
         """Return records by id; one that was merged names the record that it became."""
         self.require(resource, Capability.READ_MANY)
         found = await fetch.read_many(self.api, resource, ids, without_edges(fields))
-        return await tell_edges(self.api, resource, found, fields)
+        return await self._tell(resource, found, fields)
 
     async def find_many(
         self, resource: Resource, field: str, values: Sequence[str], fields: Sequence[str]
     ) -> dict[str, list[RemoteRecord]]:
-        """
-        Return records by a unique property, or companies by domain.
-
-        Contacts are found by secondary e-mail addresses too.
-        """
+        """Return records by a unique property (any e-mail address), or companies by domain."""
         self.require(resource, Capability.FIND)
         found = await find.find_many(
             self.api, resource, field, values, without_edges(fields), self._properties
         )
         flat = [record for records in found.values() for record in records]
-        told = await tell_edges(self.api, resource, flat, fields)
+        told = await self._tell(resource, flat, fields)
         whole = iter([one for one in told if one is not None])
         return {value: [next(whole) for _ in records] for value, records in found.items()}
 
     async def write(
         self, resource: Resource, writes: Sequence[Write], fields: Sequence[str]
     ) -> list[WriteResult]:
-        """
-        Create, update and archive records, one batch call for each kind.
-
-        Associations follow once their records are written, by another call for each kind.
-        """
-        return await Batch(
-            self.api, resource, self._pipelines, has_key=await self._has_key(resource)
-        ).write(writes, fields)
+        """Create, update and archive records, then associate them; a batch call for each kind."""
+        has_key = await self._has_key(resource)
+        batch = Batch(self.api, resource, self._pipelines, self._properties, has_key)
+        return await batch.write(writes, fields)
 
     async def look_up(
         self, resource: Resource, creates: Sequence[Write], since: datetime, fields: Sequence[str]
@@ -176,11 +168,17 @@ class HubSpot(Connector):
             without_edges(fields),
             has_key=await self._has_key(resource),
         )
-        return await tell_edges(self.api, resource, found, fields)
+        return await self._tell(resource, found, fields)
 
     async def read_owners(self) -> list[Owner]:
         """Return every owner, those who have left too."""
         return await owner.read_owners(self.api)
+
+    async def _tell(
+        self, resource: Resource, records: Sequence[RemoteRecord | None], fields: Sequence[str]
+    ) -> list[RemoteRecord | None]:
+        typed = await self._properties.tell(resource, records, without_edges(fields))
+        return await tell_edges(self.api, resource, typed, fields)
 
     async def _has_key(self, resource: Resource) -> bool:
         known = self._properties.has_key(resource)

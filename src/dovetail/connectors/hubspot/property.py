@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+import msgspec
+
 from dovetail.connector_sdk.http import Api
+from dovetail.connector_sdk.record import RemoteRecord
 from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.hubspot.crm_object import KEY_PROPERTY, object_of
+from dovetail.connectors.hubspot.lifecycle import LIFECYCLE
+from dovetail.connectors.hubspot.property_kind import Kind, kind_of, typed
 from dovetail.errors import PermissionDeniedError, RecordConflictError, RecordNotFoundError
+
+# HubSpot's own, and texts in every account.
+_TEXTS = (LIFECYCLE, KEY_PROPERTY, "hs_object_id", "createdate")
 
 
 class Properties:
@@ -16,9 +25,40 @@ class Properties:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._unique: dict[tuple[str, str], bool] = {}
+        self._kinds: dict[str, dict[str, Kind]] = {}
 
     async def names(self, resource: Resource) -> frozenset[str]:
         """Return the names of an object's properties, the account's own ones too."""
+        return frozenset(await self._read(resource))
+
+    async def tell(
+        self, resource: Resource, records: Sequence[RemoteRecord | None], fields: Iterable[str]
+    ) -> list[RemoteRecord | None]:
+        """Return records with the values of the account's own properties as what they are."""
+        known = {*resource.fields, *resource.references, resource.modified_field, *_TEXTS}
+        told = {name for record in records if record for name in record.fields}
+        own = told & set(fields) - known
+        if not own:
+            return list(records)
+        try:
+            kinds = self._kinds.get(resource.name)
+            if kinds is None or not kinds.keys() >= own:  # somebody may have just added one
+                kinds = await self._read(resource)
+        except PermissionDeniedError:
+            return list(records)
+        return [
+            record
+            and msgspec.structs.replace(
+                record,
+                fields={
+                    name: typed(kinds.get(name, ""), value) if name in own else value
+                    for name, value in record.fields.items()
+                },
+            )
+            for record in records
+        ]
+
+    async def _read(self, resource: Resource) -> dict[str, Kind]:
         reply = await self._api.request(
             "GET",
             object_of(resource).properties_path,
@@ -26,7 +66,9 @@ class Properties:
             repeatable=True,
             expects=("results",),
         )
-        return frozenset(item["name"] for item in reply.json["results"])
+        found = {item["name"]: kind_of(item) for item in reply.json["results"]}
+        self._kinds[resource.name] = found
+        return found
 
     async def is_unique(self, resource: Resource, name: str) -> bool:
         """Return whether no two records of the account may have the same value."""

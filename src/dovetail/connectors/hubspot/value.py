@@ -82,6 +82,8 @@ def _text(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, list | tuple | set):
         return ";".join(_text(item) for item in value)
+    if isinstance(value, float):
+        value = Decimal(repr(value)).normalize()
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
