@@ -38,7 +38,6 @@ class Unfinished:
     status: int
     key: str
     error: str
-    id: int = 0
 
 
 @dataclass(slots=True)
@@ -48,7 +47,6 @@ class Evidence:
 
     Attributes:
         links: Every link of the app.
-        given_up: What was a dead letter before a person replayed it.
         linked: When each mapping was made.
         answers: What the platforms told the app.
         live: (side, id) -> record, of the records that are there.
@@ -64,7 +62,6 @@ class Evidence:
     conflicts: list[SyncConflict] = field(default_factory=list)
     errors: list[SyncError] = field(default_factory=list)
     unfinished: list[Unfinished] = field(default_factory=list)
-    given_up: list[Unfinished] = field(default_factory=list)
     linked: dict[str, datetime] = field(default_factory=dict)
     answers: Sequence[Answer] = ()
     webhook_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -181,7 +178,7 @@ def read_app(evidence: Evidence, tx: Tx) -> None:
                 evidence.shipments[json.decode(row.data)["number"]] += 1
             case "simulated_receipt":
                 evidence.receipts[json.decode(row.data)["number"]] += 1
-    unfinished = read_unfinished(tx)
+    unfinished = _read_unfinished(tx)
     meant = evidence.shop.workshop.is_meant
     evidence.unfinished = [
         one
@@ -200,7 +197,7 @@ def read_app(evidence: Evidence, tx: Tx) -> None:
         evidence.webhook_rows[row.key, _fact(payload["detail"], payload["kind"])] += 1
 
 
-def read_unfinished(tx: Tx) -> list[Unfinished]:
+def _read_unfinished(tx: Tx) -> list[Unfinished]:
     """Return the deliveries that are not done."""
     query = (
         sa.select(deliveries, events.c.key)
@@ -208,9 +205,7 @@ def read_unfinished(tx: Tx) -> list[Unfinished]:
         .where(deliveries.c.status != DONE)
     )
     return [
-        Unfinished(
-            row.handler, row.status, row.key, (row.error or b"").decode(errors="replace"), row.id
-        )
+        Unfinished(row.handler, row.status, row.key, (row.error or b"").decode(errors="replace"))
         for row in tx.rows(query)
     ]
 

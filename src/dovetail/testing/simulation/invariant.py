@@ -58,9 +58,6 @@ def everything_settles(evidence: Evidence) -> Found:
     """When edits and faults have stopped, nothing is left to do."""
     if not evidence.is_settled:
         yield "the sync did not come to rest", ()
-    for one in evidence.given_up:
-        if '"code":"authentication"' not in one.error:
-            yield f"{one.handler} of {one.key} was given up: {one.error[:300]}", (one.key,)
     for one in evidence.unfinished:
         yield f"{one.handler} of {one.key} has status {one.status}: {one.error[:300]}", (one.key,)
 

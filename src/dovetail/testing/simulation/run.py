@@ -12,16 +12,13 @@ from typing import Any
 from dovetail.app.load import Program, load_program, program_of
 from dovetail.core.clock import LoopClock
 from dovetail.errors import DovetailError
-from dovetail.runtime.store.schema import DEAD
 from dovetail.service.declaration import Service
 from dovetail.simulator_sdk.fault import parse_fault
 from dovetail.testing.app import START, make_module
 from dovetail.testing.simulation.account import build_accounts, plan_sides
 from dovetail.testing.simulation.evidence import (
     Evidence,
-    Unfinished,
     read_app,
-    read_unfinished,
     read_webhooks,
 )
 from dovetail.testing.simulation.invariant import check
@@ -120,11 +117,7 @@ class _Run:
             simulator.faults.replace([])
         least_s = 2.1 * world.poll_interval_s + 120
         is_settled = await self._settle(least_s) and is_settled
-        given_up = await self._replay()
-        if given_up:
-            is_settled = await self._settle(least_s) and is_settled
         evidence = await self._evidence(is_settled)
-        evidence.given_up = given_up
         violations = tuple(check(evidence))
         watch.cancel()
         await self._end()
@@ -302,20 +295,6 @@ class _Run:
         except (DovetailError, KilledError):
             return False
         return bool(status.spokes) and status.is_settled and not await self.owner.refused()
-
-    async def _replay(self) -> list[Unfinished]:
-        """Bring dead letters back, as a person does who has renewed the credentials."""
-        process = self.process
-        found = await process.run(process.app.store.read(read_unfinished))
-        meant = self.shop.workshop.is_meant
-        dead = [
-            one
-            for one in found
-            if one.status == DEAD and not meant(one.handler, one.key, one.status)
-        ]
-        if dead:
-            await process.run(process.app.runtime.replay_dead([one.id for one in dead]))
-        return dead
 
     def _webhooks_busy(self) -> bool:
         return any(
