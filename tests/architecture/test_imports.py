@@ -97,6 +97,9 @@ def test_declaring_loads_no_platform_no_server_and_no_client():
     loaded = _loaded_by("from dovetail import Service, db, every, on, send, step")
 
     assert not loaded & {"alembic", "aiohttp", "pyreqwest", "starlette", "uvicorn", "typer"}
+    assert not loaded & {"yaml", "croniter", "structlog", "rich"}, "only where they are used"
+    assert not [name for name in loaded if name.startswith("sqlalchemy.dialects.")]
+    assert len(loaded) < 550, "each module costs a user some time, each time"
     assert not [name for name in loaded if name.startswith(NEVER_TO_DECLARE)]
 
 

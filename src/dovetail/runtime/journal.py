@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-import structlog
 
 from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
+from dovetail.core.log import get_logger
 from dovetail.errors import UsageError
 from dovetail.runtime.store.port import RowStatement, Store, Tx
 from dovetail.runtime.store.schema import (
@@ -28,7 +28,7 @@ from dovetail.runtime.store.schema import (
     steps,
 )
 
-log = structlog.get_logger("dovetail.journal")
+log = get_logger("dovetail.journal")
 
 
 class Place(NamedTuple):

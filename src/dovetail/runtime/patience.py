@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import structlog
-
 from dovetail.core.clock import Clock
+from dovetail.core.log import get_logger
 from dovetail.errors import StoreError
 
 T = TypeVar("T")
 
-log = structlog.get_logger("dovetail.store")
+log = get_logger("dovetail.store")
 
 _LONGEST_PAUSE_S = 5.0
 

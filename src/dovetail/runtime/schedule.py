@@ -17,11 +17,11 @@ from functools import partial
 from typing import Any, Literal
 
 import sqlalchemy as sa
-import structlog
 
 from dovetail.core.clock import Clock, from_micros, to_micros
 from dovetail.core.cron import Timetable, ticks_until
 from dovetail.core.ids import derive_id
+from dovetail.core.log import get_logger
 from dovetail.runtime.log import EventDraft, EventLog
 from dovetail.runtime.patience import Patience
 from dovetail.runtime.store.port import Store, Tx, once_per_database
@@ -30,7 +30,7 @@ from dovetail.runtime.store.schema import schedules
 Misfire = Literal["once", "skip", "all"]
 """What becomes of ticks that were missed."""
 
-log = structlog.get_logger("dovetail.schedule")
+log = get_logger("dovetail.schedule")
 
 # Long waits are cut into pieces, so that a changed system clock is noticed within a minute.
 _LONGEST_WAIT_S = 60.0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Index,
     Integer,
     LargeBinary,
@@ -14,8 +17,25 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.event import listens_for
 
 metadata = MetaData()
+_partial: list[tuple[Index, str]] = []
+
+
+def _partial_index(where: str, name: str, *columns: Column[Any]) -> None:
+    _partial.append((Index(name, *columns), where))
+
+
+@listens_for(metadata, "before_create")
+def _set_options(_metadata: MetaData, connection: Connection, **_: Any) -> None:
+    # Not where they are declared: naming a dialect's option loads the dialect, a fifth of the time
+    # that `from dovetail import on` takes for SQLite and PostgreSQL together.
+    for index, where in _partial:
+        index.dialect_options[connection.dialect.name]["where"] = text(where)
+    if connection.dialect.name == "sqlite":
+        steps.dialect_options["sqlite"]["with_rowid"] = False
+
 
 events = Table(
     "events",
@@ -60,27 +80,24 @@ deliveries = Table(
     Column("likeness", Text),
 )
 # Partial indexes: their size is the backlog, not the history, so that claiming stays cheap.
-Index(
+_partial_index(
+    "status = 0",
     "ix_deliveries_open",
     deliveries.c.handler,
     deliveries.c.business_id,
     deliveries.c.id,
-    sqlite_where=text("status = 0"),
-    postgresql_where=text("status = 0"),
 )
-Index(
+_partial_index(
+    "status = 2",
     "ix_deliveries_scheduled",
     deliveries.c.due_at,
-    sqlite_where=text("status = 2"),
-    postgresql_where=text("status = 2"),
 )
-Index(
+_partial_index(
+    "status = 3",
     "ix_deliveries_dead",
     deliveries.c.handler,
     deliveries.c.likeness,
     deliveries.c.id,
-    sqlite_where=text("status = 3"),
-    postgresql_where=text("status = 3"),
 )
 
 STEP, SLEEP, WAIT, UNDO, COMMIT, FAILURE, CHILD, CHILD_UNDO = range(8)
@@ -106,7 +123,6 @@ steps = Table(
     Column("started_at", BigInteger, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
     Column("undo", Text),
-    sqlite_with_rowid=False,
 )
 
 GOING, CANCELLING, COMPENSATING, COMPENSATED, ENDED = range(5)
@@ -121,11 +137,10 @@ run_states = Table(
     Column("error", LargeBinary),
     Column("updated_at", BigInteger, nullable=False),
 )
-Index(
+_partial_index(
+    "phase = 1",
     "ix_run_states_cancelling",
     run_states.c.delivery_id,
-    sqlite_where=text("phase = 1"),
-    postgresql_where=text("phase = 1"),
 )
 
 waits = Table(

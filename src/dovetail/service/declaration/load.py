@@ -6,10 +6,9 @@ import json
 import pathlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from dovetail.errors import ConfigError, DeclarationError
@@ -45,7 +44,13 @@ def load_services(path: pathlib.Path) -> list[Service]:
         raise ConfigError(f"{path} is not UTF-8 text.") from exc
     except OSError as exc:
         raise ConfigError(f"{path} cannot be read: {exc.strerror}.") from exc
-    data = _read_json(text, path) if path.suffix.lower() == ".json" else _read_yaml(text, path)
+    if path.suffix.lower() == ".json":
+        data = _read_json(text, path)
+    else:
+        # Here alone, since a program that declares in Python needs no YAML.
+        from dovetail.service.declaration.yaml_file import read_yaml  # noqa: PLC0415
+
+        data = read_yaml(text, path)
     return services_of(data, str(path))
 
 
@@ -114,17 +119,6 @@ def _read_json(text: str, path: pathlib.Path) -> Any:
         raise DeclarationError(f"{path}: {exc}") from exc
 
 
-def _read_yaml(text: str, path: pathlib.Path) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, see below
-    except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise DeclarationError(f"{path} is not YAML: {exc.problem}{where}.") from exc
-    except yaml.YAMLError as exc:
-        raise DeclarationError(f"{path} is not YAML: {exc}.") from exc
-
-
 class _RepeatedKeyError(ValueError):
     pass
 
@@ -136,32 +130,3 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise _RepeatedKeyError(f"the key {key!r} is given twice in one table.")
         table[key] = value
     return table
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads decimals exactly and refuses a key that is given twice."""
-
-
-def _construct_decimal(loader: _Loader, node: yaml.ScalarNode) -> Decimal | float:
-    try:
-        return Decimal(node.value.replace("_", ""))
-    except InvalidOperation:
-        # .inf, .nan and base 60, which YAML writes as floats too.
-        return float(loader.construct_yaml_float(node))
-
-
-def _construct_table(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is given twice", key.start_mark
-                )
-            seen.add(key.value)
-    loader.flatten_mapping(node)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:float", _construct_decimal)
-_Loader.add_constructor("tag:yaml.org,2002:map", _construct_table)
