@@ -322,43 +322,6 @@ async def test_a_cancellation_survives_a_restart_and_comes_from_another_process(
     assert agency.told == ["book flight", "cancel flight"]
 
 
-async def test_another_process_stops_a_run_that_is_running(tmp_path):
-    agency = Agency()
-
-    @on("trip.wanted")
-    async def travel(event: Event) -> None:
-        await step("book", agency.book, "flight", undo=agency.cancel)
-        await step("slow", asyncio.sleep, 30)
-        await step("book", agency.book, "hotel")
-
-    async with running_app(travel, database=tmp_path / "a.db") as app:
-        await sent(app, ("trip.wanted", {}, "k"))
-        await app.ports.clock.sleep(5)
-        async with App(settings=app.settings, ports=app.ports) as other:
-            assert await other.runtime.cancel(1) == "cancelling"
-        await app.runtime.wait_idle()
-        assert (await run_of(app)).summary.status == "cancelled"
-    assert agency.told == ["book flight", "cancel flight"]
-
-
-async def test_another_process_stops_a_run_that_sleeps_within_two_seconds(tmp_path):
-    agency = Agency()
-
-    @on("trip.wanted")
-    async def travel(event: Event) -> None:
-        await step("book", agency.book, "flight", undo=agency.cancel)
-        await step.sleep("9 days")
-
-    async with running_app(travel, database=tmp_path / "a.db") as app:
-        await sent(app, ("trip.wanted", {}, "k"))
-        await app.ports.clock.sleep(5)
-        async with App(settings=app.settings, ports=app.ports) as other:
-            assert await other.runtime.cancel(1) == "cancelling"
-        await app.ports.clock.sleep(2)
-        assert agency.told == ["book flight", "cancel flight"]
-        assert (await run_of(app)).summary.status == "cancelled"
-
-
 async def test_steps_side_by_side_keep_what_they_have_when_one_fails():
     ran, tries = [], 0
 

@@ -17,7 +17,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -150,23 +150,19 @@ class Intake:
 
     async def _read_body(self, request: Request) -> bytes:
         limit = self._settings.max_body_bytes
-        too_large = WebhookRejectedError(
-            f"The body is larger than {limit:,} bytes. Raise DOVETAIL_MAX_BODY_BYTES if the "
-            "platform really sends so much.",
-            status=413,
-        )
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
-            raise too_large
+            raise _too_large(limit)
         body = bytearray()
-        try:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    raise too_large
-        except ClientDisconnect as error:
-            raise WebhookRejectedError("The sender hung up before the body ended.") from error
-        return bytes(body)
+        while True:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise WebhookRejectedError("The sender hung up before the body ended.")
+            body += message.get("body", b"")
+            if len(body) > limit:
+                raise _too_large(limit)
+            if not message.get("more_body", False):
+                return bytes(body)
 
     def _public_url(self, request: Request) -> str:
         # The platform signed the URL that it called, which a proxy in front may have changed.
@@ -219,6 +215,14 @@ def _roles(connector: Connector) -> tuple[bool, bool]:
         found = isinstance(connector, Webhooks), isinstance(connector, Handshakes)
         _known_roles[kind] = found
     return found
+
+
+def _too_large(limit: int) -> WebhookRejectedError:
+    return WebhookRejectedError(
+        f"The body is larger than {limit:,} bytes. Raise DOVETAIL_MAX_BODY_BYTES if the "
+        "platform really sends so much.",
+        status=413,
+    )
 
 
 def _later(message: str) -> JSONResponse:
