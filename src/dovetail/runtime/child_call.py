@@ -9,6 +9,7 @@ Calling handlers as child runs: what ``step.run`` and ``step.gather`` do in the 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,7 +40,7 @@ T = TypeVar("T")
 Payload = Entity | Event | Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ChildCall(Generic[T]):
     """A child run that is described: started by ``await``, or beside others by `gather`."""
 
@@ -50,6 +51,7 @@ class ChildCall(Generic[T]):
     key: str
     timeout: timedelta | None
     undo: Callable[..., Any] | None
+    is_used: bool = False
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -59,7 +61,13 @@ class ChildCall(Generic[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         """Run the handler and return what it returned."""
+        self.is_used = True
         return _run_alone(self).__await__()
+
+    def __del__(self) -> None:
+        """Warn, as of a coroutine: without ``await`` nothing was run."""
+        if not self.is_used:
+            warnings.warn(f"step.run({self.spec.name}) was never awaited", RuntimeWarning, 2)
 
 
 class _Met(NamedTuple):
@@ -136,6 +144,8 @@ async def gather(context: RunContext, members: Sequence[Later | ChildCall[Any]])
     """
     laters = [one for one in members if isinstance(one, Later)]
     calls = [one for one in members if isinstance(one, ChildCall)]
+    for call in calls:
+        call.is_used = True
     met = await _begin(context, calls, has_more=bool(laters)) if calls else []
     done = iter(await side_by_side(context, laters))
     ended = iter(await _end(context, met))
@@ -266,7 +276,7 @@ def _failure(parent: int, handler: str, outcome: dict[str, Any]) -> ChildFailedE
         told = (
             f"died: {_root(error).get('message', '')} Put the cause right and run "
             f"`dovetail dead replay {parent}`, which replays run {run}, too, and goes on with "
-            "what that returns"
+            "what that returns; or starts everything anew, where this run was undone"
         )
     return ChildFailedError(
         f"Run {run} of {handler}, which this run had started, {told}; catch ChildFailedError to "

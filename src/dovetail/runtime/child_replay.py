@@ -25,6 +25,7 @@ from dovetail.runtime.child_run import (
 from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import (
     DEAD,
+    DISCARDED,
     OPEN,
     SCHEDULED,
     child_runs,
@@ -53,13 +54,33 @@ def reopen_children(tx: Tx, parents: Mapping[int, bytes | None], now: int) -> li
     return dead
 
 
-def forget_children(tx: Tx, parents: Sequence[int], now: int) -> None:
-    """Stop what these runs had started, and let it be none of theirs: they begin anew."""
+def forget_children(tx: Tx, parents: Sequence[int], now: int) -> set[int]:
+    """
+    Stop what these runs had started, and let it be none of theirs: they begin anew.
+
+    Returns:
+        The dead ones among them, and of what they had started. They are discarded: each is done
+        anew, and must not be replayed beside that.
+    """
+    discarded: set[int] = set()
     for parent in parents:
         for child in open_children(tx, parent):
             reason = f"Run {parent}, which had started it, was replayed from its start."
             request_cancel(tx, child, reason, now)
+        dead = _dead_children(tx, parent)
         tx.run(sa.delete(child_runs).where(child_runs.c.parent_id == parent))
+        tx.run(sa.update(deliveries).where(deliveries.c.id.in_(dead)).values(status=DISCARDED))
+        discarded |= {*dead, *forget_children(tx, dead, now)}
+    return discarded
+
+
+def _dead_children(tx: Tx, parent: int) -> list[int]:
+    query = (
+        sa.select(deliveries.c.id)
+        .join(child_runs, child_runs.c.delivery_id == deliveries.c.id)
+        .where(child_runs.c.parent_id == parent, deliveries.c.status == DEAD)
+    )
+    return [row.id for row in tx.rows(query)]
 
 
 def _died_of(error: bytes | None) -> list[int]:

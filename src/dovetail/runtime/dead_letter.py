@@ -133,6 +133,7 @@ def replay_dead(tx: Tx, ids: Sequence[int], now: int, *, from_start: bool = Fals
     """
     # SCHEDULED, not OPEN: the running process may be another one, and its clock loop finds this.
     replayed: list[int] = []
+    ids = sorted(ids)  # a run before what it has started
     for first in range(0, len(ids), 500):
         rows = tx.rows(
             sa.select(deliveries.c.id, deliveries.c.error).where(
@@ -143,8 +144,9 @@ def replay_dead(tx: Tx, ids: Sequence[int], now: int, *, from_start: bool = Fals
         found = [row.id for row in rows]
         anew = found if from_start else undone_among(tx, found)
         forget_journals(tx, anew)
-        forget_children(tx, anew, now)
-        going_on = {row.id: row.error for row in rows if row.id not in set(anew)}
+        gone = forget_children(tx, anew, now)
+        found = [one for one in found if one not in gone]
+        going_on = {row.id: row.error for row in rows if row.id not in {*anew, *gone}}
         children = reopen_children(tx, going_on, now)
         tx.run(
             sa.update(deliveries)

@@ -219,3 +219,46 @@ async def test_an_undo_function_gets_what_the_child_returned():
         await settled(app)
         assert [name for name, _ in (await statuses(app)).values()] == ["fulfil", "pack", "pack"]
     assert undone == [("o1", Decimal("1.50")), "seat"] * 2
+
+
+async def test_a_handler_may_compensate_for_a_dead_child_and_go_on():
+    state, undone = {"broken": True}, []
+    charge = charging(state)
+
+    async def unpack(parcel: Parcel) -> None:
+        undone.append(parcel.order)
+
+    @on("order.placed")
+    async def fulfil(event: Event) -> None:
+        await step.run(pack, order="o1", undo=unpack)
+        try:
+            await step.run(charge)
+        except ChildFailedError:
+            await step.compensate()
+            await step.sleep("1 day")
+
+    async with running_app(fulfil, pack, charge) as app:
+        await placed(app)
+        await app.ports.clock.sleep(86_401)
+        await settled(app)
+        assert (await shown(app)).summary.status == "done"
+    assert undone == ["o1"]
+
+
+async def test_an_undo_function_cannot_start_runs():
+    async def book() -> str:
+        return "seat"
+
+    async def unbook(seat: str) -> None:
+        await step.run(pack, order=seat)
+
+    @on("order.placed", retry=Retry(attempts=1))
+    async def fulfil(event: Event) -> None:
+        await step("book", book, undo=unbook)
+        raise PermanentError("no")
+
+    async with running_app(fulfil, pack) as app:
+        await placed(app)
+        error = (await shown(app)).error
+    assert error["code"] == "compensation"
+    assert "step.run() cannot be used in an undo function" in error["message"]

@@ -335,3 +335,14 @@ async def test_the_result_outlives_the_history_of_the_child():
         await settled(app)
         assert (await shown(app)).summary.status == "done"
     assert seen == ["label of o1", "label of o1", "later"]
+
+
+async def test_a_call_that_is_not_awaited_warns_as_a_coroutine_does():
+    @on("order.placed")
+    async def fulfil(event: Event) -> None:
+        with pytest.warns(RuntimeWarning, match=r"step.run\(label\) was never awaited"):
+            step.run(label, order="o1")
+
+    async with running_app(fulfil, label) as app:
+        await placed(app)
+        assert (await shown(app)).summary.status == "done"

@@ -2,16 +2,18 @@
 
 import asyncio
 
-from child_program import placed, settled, shown, statuses, told
+import pytest
+from child_program import charging, label, placed, settled, shown, statuses, told
 
 from dovetail import Event, on, send, step
 from dovetail.errors import (
     ChildFailedError,
     WaitTimeoutError,
 )
+from dovetail.runtime.cancellation import request_cancel
 from dovetail.runtime.child_run import open_children
 from dovetail.runtime.flow import Singleton
-from dovetail.runtime.store.schema import deliveries
+from dovetail.runtime.store.schema import child_runs, deliveries
 from dovetail.testing.app import running_app
 
 
@@ -198,3 +200,67 @@ async def test_from_the_start_everything_begins_anew_and_what_was_open_is_stoppe
         await settled(app)
         assert (await shown(app, 1)).summary.status == "done"
         assert (await shown(app, 3)).summary.status == "done"
+
+
+@pytest.mark.parametrize("which", [[1], [1, 2, 3], [3, 2, 1]])
+async def test_a_dead_child_of_a_run_that_begins_anew_is_not_replayed_beside_it(which):
+    state, seen, undone = {"broken": True}, [], []
+    charge = charging(state)
+
+    async def book() -> str:
+        return "seat"
+
+    async def unbook(seat: str) -> None:
+        undone.append(seat)
+
+    @on("middle.wanted")
+    async def middle(event: Event) -> str:
+        return await step.run(charge)
+
+    @on("order.placed")
+    async def fulfil(event: Event) -> None:
+        await step("book", book, undo=unbook)
+        seen.append(await step.run(middle))
+
+    async with running_app(fulfil, middle, charge) as app:
+        await placed(app)
+        assert {one for _, one in (await statuses(app)).values()} == {"dead"}
+        assert undone == ["seat"]
+        state["broken"] = False
+        assert await app.runtime.replay_dead(which) == [1]
+        await settled(app)
+        assert await statuses(app) == {
+            1: ("fulfil", "done"),
+            2: ("middle", "discarded"),
+            3: ("charge", "discarded"),
+            4: ("middle", "done"),
+            5: ("charge", "done"),
+        }
+    assert seen == ["receipt"]
+    assert len(state["tries"]) == 2
+
+
+async def test_a_child_is_never_started_by_a_run_that_another_process_has_stopped_meanwhile():
+    @on("order.placed")
+    async def fulfil(event: Event) -> None:
+        await step("note", asyncio.sleep, 0)
+        await app.store.write(lambda tx: request_cancel(tx, 1, "from elsewhere", 1))
+        await step.run(label, order="o1")
+
+    async with running_app(fulfil, label) as app:
+        await placed(app)
+        assert await statuses(app) == {1: ("fulfil", "cancelled")}
+        assert "child cancelled" in [what for what, _ in told(await shown(app))]
+
+
+async def test_retention_forgets_a_child_with_its_run():
+    @on("order.placed")
+    async def fulfil(event: Event) -> None:
+        await step.run(label, order="o1")
+
+    async with running_app(fulfil, label) as app:
+        await placed(app)
+        assert len(await app.store.read(lambda tx: tx.rows(child_runs.select()))) == 1
+        await app.ports.clock.sleep((app.settings.keep_days + 2) * 86_400)
+        assert await statuses(app) == {}
+        assert await app.store.read(lambda tx: tx.rows(child_runs.select())) == []
