@@ -2,7 +2,7 @@
 
 import pytest
 
-from dovetail import Service, db
+from dovetail import Service, db, on, platform
 from dovetail.core import json
 from dovetail.core.transport import HttpRequest
 from dovetail.entities import Company, Contact, Deal, Owner
@@ -187,3 +187,22 @@ async def test_owners_with_one_address_are_one():
         owners = await ours(world, Owner)
         mails = [owner.email for owner in owners if owner.email]
         assert len(mails) == len(set(mails)) > 1
+
+
+async def test_a_handler_reads_owners_by_their_address():
+    found = []
+
+    @on(Contact.created)
+    async def look(contact: Contact) -> None:
+        for name in ("hubspot", "salesforce"):
+            owners = [owner async for owner in platform(name).owners.changes()]
+            mail = next(one.values["email"] for one in owners if one.values["email"])
+            one = await platform(name).owners.find(email=mail.upper())
+            found.append((len(owners) > 1, one.values["email"] == mail))
+
+    async with sandboxed_app(declare(), look, records=0) as world:
+        async with world.app.session():
+            await db.create(Contact(last_name="L", email="l@x.com"))
+        await world.settle()
+
+    assert found == [(True, True), (True, True)]

@@ -22,6 +22,7 @@ from dovetail.app.plans import mapping_of
 from dovetail.connector_sdk.base import Connector, Records
 from dovetail.connector_sdk.gathering import Gathering, Target
 from dovetail.connector_sdk.lane import Lane, current_lane, lane
+from dovetail.connector_sdk.owner import records_of
 from dovetail.connector_sdk.record import RemoteRecord, Write
 from dovetail.connector_sdk.registry import connector_class
 from dovetail.connector_sdk.spec import Capability, Guarantee, Resource
@@ -327,14 +328,15 @@ class ResourceClient:
     async def _target(self, capability: Capability = Capability.READ_CHANGES) -> Target:
         connection_id, connector = await self._client.connection()
         connector.require(self._resource, capability)
-        if not isinstance(connector, Records):
+        records = records_of(connector, self._resource)
+        if records is None:
             raise UnsupportedCapabilityError(f"{self._client.name} holds no records.")
         facts = {
             "platform": self._client.name,
             "tenant": self._client.context.unit.business_id,
             "connection": connection_id,
         }
-        return Target(connector, self._resource, tuple(self._mapping), facts)
+        return Target(records, self._resource, tuple(self._mapping), facts)
 
     def _outbound(self, record: Entity | Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(record, Entity):

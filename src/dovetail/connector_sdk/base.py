@@ -40,7 +40,7 @@ OWNER_RESOURCE = Resource(
     read_batch=100,
     write_batch=1,
     consistency_lag_s=0.0,
-    capabilities=frozenset({Capability.READ_CHANGES}),
+    capabilities=frozenset({Capability.READ_CHANGES, Capability.READ_MANY, Capability.FIND}),
 )
 """What every platform with the role `Owners` holds as well, to be read only."""
 

@@ -6,11 +6,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NoReturn
 
-from dovetail.connector_sdk.base import Connector, Owners
+import msgspec
+
+from dovetail.connector_sdk.base import Connector, Owners, Records
 from dovetail.connector_sdk.record import Cursor, Owner, Page, RemoteRecord, Write, WriteResult
-from dovetail.connector_sdk.spec import Resource
+from dovetail.connector_sdk.spec import OWNERS, Resource
 from dovetail.core.clock import Clock
 from dovetail.errors import UnsupportedCapabilityError
+
+
+def records_of(connector: Connector, resource: Resource) -> Records | None:
+    """Return what reads and writes a resource of a connector; None where nothing does."""
+    if resource.name == OWNERS and isinstance(connector, Owners):
+        return OwnerRecords(connector, connector, connector.api.clock)
+    return connector if isinstance(connector, Records) else None
 
 
 class OwnerRecords:
@@ -54,9 +63,15 @@ class OwnerRecords:
     async def find_many(
         self, resource: Resource, field: str, values: Sequence[str], fields: Sequence[str]
     ) -> dict[str, list[RemoteRecord]]:
-        """Refuse: every look reads all of them anyway."""
-        del field, values, fields
-        self._refuse(resource, "find")
+        """Return value -> the users that have it, e-mail addresses in any case."""
+        del resource
+        by_value: dict[str, list[RemoteRecord]] = {}
+        for record in await self._read([*fields, field]):
+            key = str(record.fields.get(field) or "").strip().lower()
+            told = {name: record.fields[name] for name in fields if name in record.fields}
+            by_value.setdefault(key, []).append(msgspec.structs.replace(record, fields=told))
+        keys = {value: value.strip().lower() for value in values}
+        return {value: by_value[key] for value, key in keys.items() if key and key in by_value}
 
     async def write(
         self, resource: Resource, writes: Sequence[Write], fields: Sequence[str]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from dovetail.connector_sdk.base import OWNER_RESOURCE, Connector, Owners, Records
-from dovetail.connector_sdk.owner import OwnerRecords
-from dovetail.connector_sdk.spec import OWNERS, Resource
+from dovetail.connector_sdk.base import Connector, Records
+from dovetail.connector_sdk.owner import records_of
+from dovetail.connector_sdk.spec import Resource
 from dovetail.errors import UnsupportedCapabilityError
 from dovetail.sync.plan import SpokePlan
 
@@ -45,15 +45,15 @@ class Platforms:
             UnsupportedCapabilityError: The platform does not hold records.
         """
         connector = await self._source.connector(spoke.connection_id)
-        if spoke.resource == OWNERS and isinstance(connector, Owners):
-            return OwnerRecords(connector, connector, connector.api.clock), OWNER_RESOURCE
-        if not isinstance(connector, Records):
+        resource = connector.resource(spoke.resource)
+        records = records_of(connector, resource)
+        if records is None:
             raise UnsupportedCapabilityError(
                 f"{connector.title} holds no records that can be synced; take it out of the "
                 "integration's platforms.",
                 platform=connector.platform,
             )
-        return connector, connector.resource(spoke.resource)
+        return records, resource
 
     async def writable(self, spoke: SpokePlan) -> tuple[Records, Resource]:
         """As `records`, made ready for writing."""

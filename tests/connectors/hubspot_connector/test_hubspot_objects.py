@@ -81,12 +81,13 @@ class WithoutRights:
 
 
 @pytest.fixture
-def portal():
-    clock, transport = LoopClock(START), AsgiTransport()
+def portal(hub):
+    clock, inner = LoopClock(START), AsgiTransport()
     simulator = HubSpotSimulator(
-        clock=clock, rng=random.Random(1), transport=transport, base_url=BASE, seed=1
+        clock=clock, rng=random.Random(1), transport=inner, base_url=BASE, seed=1
     )
-    transport.add(BASE, simulator.app)
+    inner.add(BASE, simulator.app)
+    transport = hub.described(inner)
     token = simulator.credentials["access_token"]
     return SimpleNamespace(
         hubspot=connector(transport, BASE, token, clock),

@@ -17,6 +17,7 @@ GRANTS = (
                 for right in ("read", "write")
             ),
             "tickets",
+            "crm.objects.owners.read",
         ),
         pkce=False,  # HubSpot documents no code challenge
     ),
