@@ -170,3 +170,12 @@ def test_a_person_reads_why_a_connector_cannot_be_used(offered, capsys):
     assert code == 1
     assert "broken" in told.out
     assert "Correct the package or uninstall it" in told.err.replace("\n", " ")
+
+
+def test_the_doctor_finds_it(offered, capsys, tmp_path):
+    offered("acme_ill", "import nothing_of_that_name")
+    code = run(["doctor", "--database", str(tmp_path / "none.db"), "--port", "0", "--json"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+
+    assert code == 1
+    assert [one["status"] for one in findings if one["name"] == "connector acme"] == ["problem"]

@@ -15,7 +15,7 @@ from dovetail.connector_sdk.registry import platforms
 from dovetail.connector_sdk.spec import Capability, Resource
 from dovetail.core.clock import Clock
 from dovetail.core.ids import derive_id
-from dovetail.errors import BrokenExtensionError, ConnectorError, UnsupportedCapabilityError
+from dovetail.errors import ConnectorError, UnsupportedCapabilityError
 from dovetail.model.entity import wire_name
 from dovetail.model.integration import Connection, Integration, PlatformBinding
 from dovetail.runtime.record_table import change_record, insert_record, load_records
@@ -124,12 +124,7 @@ class Planner:
     ) -> SpokePlan | None:
         if platform not in platforms():
             return None
-        try:
-            connector = await self._connections.connector(connection.id)
-        except BrokenExtensionError as error:
-            # Somebody else's package must not keep the other platforms from being synced.
-            planned.notes.append(error.message)
-            return None
+        connector = await self._connections.connector(connection.id)
         try:
             resource = connector.resource(synced.name)
         except UnsupportedCapabilityError:

@@ -62,7 +62,7 @@ async def doctor(
 
     settings = settings_for(database, port=port)
     holder = DatabaseLock(settings.database).holder
-    found = [_python(), _folder(settings.database.resolve().parent)]
+    found = [_python(), *_packages(), _folder(settings.database.resolve().parent)]
     sizes: DatabaseSize | None = None
     if settings.database.exists():
         inside, sizes = await _look_inside(settings, deep=deep)
@@ -95,6 +95,23 @@ def _python() -> Finding:
 
     versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     return Finding(FINE, "versions", versions)
+
+
+def _packages() -> list[Finding]:
+    """Look at the connectors of other packages: what is broken cannot be synced."""
+    from dovetail.connector_sdk.registry import connector_class, platforms, refused_connectors
+    from dovetail.errors import BrokenExtensionError
+
+    wrong = list(refused_connectors())
+    for name in platforms():
+        try:
+            connector_class(name)
+        except BrokenExtensionError as error:
+            wrong.append(error)
+    advice = "`dovetail connectors`"
+    return [
+        Finding(PROBLEM, f"connector {one.facts['platform']}", one.message, advice) for one in wrong
+    ]
 
 
 def _folder(folder: Path) -> Finding:

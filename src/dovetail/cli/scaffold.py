@@ -78,6 +78,7 @@ class Project:
             f"examples/{example}.py": "example.py",
             f"{source}/__init__.py": "package.py",
             f"{source}/connector.py": "connector.py",
+            f"{source}/wire.py": "wire.py",
             f"{source}/simulator.py": "simulator.py",
             "tests/conftest.py": "conftest.py",
             "tests/test_contract.py": "test_contract.py",

@@ -111,6 +111,7 @@ class EntityChoice:
             ),
             "    },",
             f'    refused={{"{self.watched}": "x" * 6000}},',
+            '    custom_field={"name": "shoe_size"},',
             "),",
         ]
         return indent("\n".join(lines), " " * 16)
