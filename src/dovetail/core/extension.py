@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dovetail.errors import BrokenExtensionError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -39,6 +41,8 @@ class Extension:
         Raises:
             BrokenExtensionError: It cannot be imported, or is not a subclass of *wanted*.
         """
+        from importlib.metadata import EntryPoint  # noqa: PLC0415 - see `_all_extensions`
+
         try:
             found = EntryPoint(self.name, self.value, self.group).load()
         except Exception as error:  # whatever code of others raises, it is not ours to end for
@@ -86,6 +90,9 @@ def look_again() -> None:
 
 @cache
 def _all_extensions() -> Mapping[str, Mapping[str, tuple[Extension, ...]]]:
+    # Imported here: a declaration that names only platforms we know does not pay for it.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     found: dict[str, dict[str, tuple[Extension, ...]]] = {}
     for group in (CONNECTORS, SIMULATORS):
         named = found.setdefault(group, {})
