@@ -82,7 +82,8 @@ def explain(response: ApiResponse) -> ErrorDetail:
         fields=_fields(errors) or None,
         existing_id=_existing_id(first),
         retry_after_s=wait if is_limit else None,
-        limit="daily" if is_limit else None,
+        # Bulk jobs have limits of their own; the calls of the rest go on.
+        limit="daily" if is_limit and message.startswith("TotalRequests") else None,
     )
 
 

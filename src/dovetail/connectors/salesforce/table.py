@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from dovetail.errors import MalformedResponseError
 _DECIMALS = frozenset({"double", "currency", "percent"})
 _WHOLES = frozenset({"int", "long"})
 NULL = "#N/A"
+_SPECIAL = re.compile('[,"\\r\\n]')
 
 
 def rows_in(body: bytes, operation: str, expected: str = "") -> list[dict[str, str]]:
@@ -54,13 +56,11 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> bytes:
     None clears a field. What a row does not name is an empty cell, which leaves it as it is.
     """
     columns = columns_of(rows)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    lines = [columns]
     for row in rows:
         cells = cells_of(row)
-        writer.writerow([cells.get(column, "") for column in columns])
-    return text.getvalue().encode()
+        lines.append([cells.get(column, "") for column in columns])
+    return "".join(f"{','.join(map(_quoted, line))}\n" for line in lines).encode()
 
 
 def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -91,6 +91,13 @@ def _value(text: str, kind: str) -> Any:
         # JSON has the same moment as 2026-03-01T15:04:05.000+0000.
         return f"{text[:-1]}+0000" if text.endswith("Z") else text
     return text
+
+
+def _quoted(cell: str) -> str:
+    # Python's own writer leaves a lone carriage return bare, where it ends a line for Salesforce.
+    if cell == cell.strip() and not _SPECIAL.search(cell):
+        return cell
+    return '"' + cell.replace('"', '""') + '"'
 
 
 def _cell(value: Any) -> str:

@@ -1,9 +1,12 @@
 """What the Salesforce connector declares, and how it names errors."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from dovetail.connector_sdk.base import Account, Records, Webhooks
 from dovetail.connector_sdk.registry import connector_class
+from dovetail.connector_sdk.response import ApiResponse
 from dovetail.connectors.salesforce import Salesforce
 from dovetail.errors import (
     AuthenticationError,
@@ -117,6 +120,24 @@ async def test_a_limit_is_a_403_and_waits_long(salesforce, script, message, wait
         await salesforce.identify()
 
     assert caught.value.retry_after_s == wait
+
+
+@pytest.mark.parametrize(
+    ("message", "limit"),
+    [
+        ("TotalRequests Limit exceeded.", "daily"),
+        ("ConcurrentRequests (Concurrent API Requests) Limit exceeded.", None),
+        ("DailyBulkV2QueryJobs exceeded.", None),
+    ],
+)
+def test_only_the_limit_that_was_reached_is_waited_for(message, limit):
+    answer = ApiResponse(
+        status=403,
+        json=errors("REQUEST_LIMIT_EXCEEDED", message),
+        received_at=datetime(2026, 3, 1, tzinfo=UTC),
+    )
+
+    assert Salesforce.explain(answer).limit == limit
 
 
 async def test_a_missing_column_is_named(salesforce, script):
