@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
+from dovetail.model.integration import Integration, PlatformBinding
+from dovetail.runtime.record_table import change_record, select_records
+from dovetail.runtime.store.port import Tx
 from dovetail.service.handlers import DEFAULT_TENANT
 from dovetail.simulator_sdk.base import Simulator
 from dovetail.simulator_sdk.sandbox import simulator_class
@@ -14,20 +18,25 @@ from dovetail.testing.simulation.clock import SkewedClock
 from dovetail.testing.simulation.network import Network
 from dovetail.testing.simulation.people import Side
 from dovetail.testing.simulation.process import Process
-from dovetail.testing.simulation.terms import Oauth
+from dovetail.testing.simulation.terms import Oauth, Quota
 from dovetail.testing.simulation.world import World
 
+ONLOOKER = "onlooker"
+"""The business that is connected to somebody else's account too."""
+_A_WEEK_S = 7 * 86_400.0
 _LASTING = ("access_token", "authorization_code")
 """What an account with OAuth is not connected with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a tenant has on one platform, and how its tokens end if they do."""
+    """What a tenant has on one platform, and what is set for it in the app."""
 
     tenant: str
     simulator: Simulator
     oauth: Oauth | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    is_shared: bool = False
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -47,13 +56,14 @@ def build_accounts(world: World, network: Network) -> list[Account]:
     for position, (tenant, platform) in enumerate(wanted):
         skew = world.skew_s[position] if position < len(world.skew_s) else 0.0
         oauth = next((one for one in world.oauth if one.side == position), None)
+        quota = next((one for one in world.quotas if one.side == position), None)
         made = simulator_class(platform)(
             clock=SkewedClock(skew),
             rng=random.Random(f"{world.seed}/{platform}/{tenant}"),
             transport=network,
             records=world.records,
             seed=world.seed,
-            **_ends(platform, oauth),
+            **_options(platform, oauth, quota),
         )
         if oauth is not None:
             made.registration = replace(
@@ -64,21 +74,42 @@ def build_accounts(world: World, network: Network) -> list[Account]:
         suffix = "" if tenant == DEFAULT_TENANT else f".{tenant}"
         made.base_url = f"http://{platform}{suffix}.test"
         network.add(made.base_url, made.app)
-        accounts.append(Account(tenant, made, oauth))
+        is_bulk = world.bulk_from > 0 and platform == "salesforce"
+        settings = {"bulk_read_from": world.bulk_from} if is_bulk else {}
+        is_shared = quota is not None and quota.shared
+        accounts.append(Account(tenant, made, oauth, settings, is_shared))
     return accounts
 
 
-def _ends(platform: str, oauth: Oauth | None) -> dict[str, Any]:
-    # Salesforce has no life of a token, but a session that ends when it is not used.
-    if oauth is None or platform != "salesforce":
-        return {}
-    return {"session_timeout_s": oauth.life_s}
+def _options(platform: str, oauth: Oauth | None, quota: Quota | None) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if platform == "salesforce":
+        # It has no life of a token, but a session that ends when it is not used. The one that
+        # nobody can renew has to outlast a day without calls.
+        options["session_timeout_s"] = oauth.life_s if oauth is not None else _A_WEEK_S
+    if quota is not None and quota.burst is not None:
+        options["burst_limit"] = quota.burst
+    if quota is not None and quota.daily is not None:
+        options["daily_limit"] = quota.daily
+    return options
+
+
+def _leave_out(tx: Tx, now: datetime) -> None:
+    """Take the business that shares an account out of the sync: it only calls the platform."""
+    for one in select_records(tx, Integration, ONLOOKER):
+        bindings = [
+            PlatformBinding(name=each.name, enabled=False, connection_id=each.connection_id)
+            for each in one.platforms
+        ]
+        change_record(tx, Integration, ONLOOKER, one.id, {"platforms": bindings}, now=now)
 
 
 async def plan_sides(
     process: Process, accounts: Sequence[Account], ids: Sequence[str]
 ) -> list[Side]:
     """Let the app plan with its connections, those of the accounts; return where it syncs."""
+    await process.run(process.app.refresh(schedules=False))
+    await process.run(process.app.store.write(lambda tx: _leave_out(tx, process.clock.now())))
     await process.run(process.app.refresh(schedules=False))
     spokes = {route.at.connection_id: route.at for route in process.app.sync.plans.spokes()}
     return [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs, urlsplit
 
 from dovetail.connector_sdk import token_call
@@ -15,7 +15,7 @@ from dovetail.core.transport import HttpRequest, TransportError
 from dovetail.errors import DovetailError
 from dovetail.model.integration import Connection
 from dovetail.runtime.refusal import list_refusals
-from dovetail.testing.simulation.account import Account
+from dovetail.testing.simulation.account import ONLOOKER, Account
 from dovetail.testing.simulation.network import Network
 from dovetail.testing.simulation.process import KilledError, Process
 from dovetail.testing.simulation.trace import Trace
@@ -25,7 +25,7 @@ _BACK = "http://localhost/callback"
 _VERIFIER = "a verifier that need not be a secret, since this person is simulated"
 
 
-@dataclasses.dataclass(slots=True)
+@dataclass(slots=True)
 class Owner:
     """
     Looks now and then whether a connection is refused, and then connects that account again.
@@ -40,7 +40,7 @@ class Owner:
     network: Network
     clock: Clock
     trace: Trace
-    connected: dict[str, Account] = dataclasses.field(default_factory=dict)
+    connected: dict[str, Account] = field(default_factory=dict)
     """Connection id -> its account."""
 
     async def connect_all(self) -> list[str]:
@@ -48,7 +48,12 @@ class Owner:
         for account in self.accounts:
             connection = await _add(self.process(), account, account.secrets)
             self.connected[connection.id] = account
-        return list(self.connected)
+        found = list(self.connected)
+        for account in self.accounts:
+            if account.is_shared:
+                more = replace(account, tenant=ONLOOKER)
+                self.connected[(await _add(self.process(), more, more.secrets)).id] = more
+        return found
 
     async def watch(self) -> None:
         """Look for as long as the world lasts."""
@@ -113,6 +118,7 @@ async def _add(process: Process, account: Account, secrets: dict[str, str]) -> C
             platform=simulator.platform,
             business_id=account.tenant,
             secrets=secrets,
+            settings=account.settings,
             base_url=simulator.base_url,
             webhook_secret=simulator.webhook_secret,
         )

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from dovetail.errors import DovetailError
 from dovetail.service.context import send
+from dovetail.service.handlers import DEFAULT_TENANT
+from dovetail.testing.simulation.account import ONLOOKER
 from dovetail.testing.simulation.errand import Sending
 from dovetail.testing.simulation.people import Side
 from dovetail.testing.simulation.process import KilledError, Process
 from dovetail.testing.simulation.shop import Shop, SimulatedAudit, SimulatedOrder
+from dovetail.testing.simulation.terms import Quota
 from dovetail.testing.simulation.trace import Trace
 from dovetail.testing.simulation.world import Edit
 
@@ -17,7 +20,12 @@ _AUDITED = 150
 
 
 async def place(
-    edit: Edit, process: Process, sides: Sequence[Side], shop: Shop, trace: Trace
+    edit: Edit,
+    process: Process,
+    sides: Sequence[Side],
+    quotas: Sequence[Quota],
+    shop: Shop,
+    trace: Trace,
 ) -> None:
     """
     Send an order or an audit to the app, if it is there.
@@ -26,6 +34,7 @@ async def place(
         edit: Of one of these kinds.
         process: The app.
         sides: Of the first tenant, one of which an audit looks at.
+        quotas: The sides that are short of calls.
         shop: Remembers what was ordered, and what the app confirmed.
         trace: Where it is noted.
     """
@@ -34,10 +43,16 @@ async def place(
     numbers: list[str] = []
     placed: list[Sending]
     more: list[Sending] = []
+    who = DEFAULT_TENANT
     if edit.kind == "audit":
         side = sides[edit.side % len(sides)]
-        people = [record.id for record in side.records()]
-        told = {"platform": side.name, "people": people[:_AUDITED]}
+        told = {"platform": side.name, "people": [one.id for one in side.records()][:_AUDITED]}
+        shared = [one for one in quotas if one.shared and one.burst is not None]
+        if shared and edit.seed % 4:
+            # Another business that shares an account, with more calls than a window has.
+            side = sides[shared[0].side % len(sides)]
+            told = {"platform": side.name, "readings": 2 * (shared[0].burst or 0)}
+            who = ONLOOKER
         placed = [Sending(SimulatedAudit.asked, told, {})]
     else:
         numbers = [f"N{edit.seed}.{n}" for n in range(5 if edit.seed % 4 == 0 else 1)]
@@ -46,7 +61,7 @@ async def place(
     shop.asked.update(numbers)
 
     async def send_all() -> None:
-        async with process.app.session():
+        async with process.app.session(who):
             for event_type, told, options in placed + more:
                 await send(event_type, told, **options)
 

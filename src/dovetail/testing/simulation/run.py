@@ -256,7 +256,8 @@ class _Run:
             await self._until(max(edit.at_s, 0.0))
             if edit.kind in ("order", "audit"):
                 fellows = self.sides[: len(self.world.platforms)]
-                await place(edit, self.process, fellows, self.shop, self.trace)
+                quotas = self.world.quotas
+                await place(edit, self.process, fellows, quotas, self.shop, self.trace)
                 continue
             follows = self.people.do(edit)
             if follows is not None:
@@ -268,6 +269,8 @@ class _Run:
         """Wait at least that long, then until nothing is left to do; False after hours."""
         await self.clock.sleep(least_s)
         end = self.clock.monotonic() + _SETTLE_S
+        if self.world.is_short_of_calls:
+            end += 2 * 86_400.0
         pause_s = 5.0
         while self.clock.monotonic() < end:
             seen = self.trace.size

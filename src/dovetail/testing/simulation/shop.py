@@ -26,10 +26,11 @@ class SimulatedOrder(Entity):
 
 
 class SimulatedAudit(Entity):
-    """Somebody wants to see many records of one platform at once."""
+    """Somebody wants to see many records of one platform at once, or to read all that often."""
 
     platform: str = ""
     people: list[str] = []
+    readings: int = 0
     asked = EventName()
 
 
@@ -62,6 +63,8 @@ class Shop:
         self.confirmed: set[str] = set()
         self.asked: set[str] = set()
         self.repeated: list[str] = []
+        self.readings: list[tuple[str, int]] = []
+        """Platform and number of the readings at once that came to their end."""
         self._clock = clock
 
     async def send_parcel(self, number: str) -> str:
@@ -96,7 +99,15 @@ class Shop:
                 with contextlib.suppress(ConnectorError):
                     await contacts.get(id)
 
+            async def read() -> None:
+                with contextlib.suppress(ConnectorError):
+                    async for _ in contacts.changes():
+                        break
+
             await asyncio.gather(*(look(id) for id in audit.people))
+            await asyncio.gather(*(read() for _ in range(audit.readings)))
+            if audit.readings:
+                self.readings.append((audit.platform, audit.readings))
 
         return ship_simulated, receipt_simulated, audit_simulated, *self.workshop.handlers()
 

@@ -9,7 +9,7 @@ from typing import Any
 from dovetail.testing.simulation.outcome import Outcome
 from dovetail.testing.simulation.world import World
 
-_PARTS = ("crashes", "store", "faults", "edits", "oauth", "skew_s")
+_PARTS = ("crashes", "store", "faults", "edits", "oauth", "quotas", "skew_s")
 
 
 def shrink(failed: Outcome, play: Callable[[World], Outcome], *, most_tries: int = 60) -> Outcome:
@@ -51,6 +51,8 @@ def _smaller(world: World) -> Iterator[World]:
             size //= 2
     if world.tenants > 1:
         yield replace(world, tenants=1)
+    if world.bulk_from:
+        yield replace(world, bulk_from=0)
     if world.records > 2:
         yield replace(world, records=world.records // 4)
 

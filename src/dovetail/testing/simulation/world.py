@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypeVar, get_args
 
 from dovetail.testing.simulation.errand import order_moments
-from dovetail.testing.simulation.terms import Oauth, draw_oauth
+from dovetail.testing.simulation.terms import Oauth, Quota, draw_oauth, draw_quotas
 
-_Timed = TypeVar("_Timed", bound="FaultSpan | Crash")
+_Timed = TypeVar("_Timed", bound="Edit | FaultSpan | Crash")
 EditKind = Literal[
     "change",
     "duel",
@@ -123,6 +123,8 @@ class World:
         crashes: When the process dies.
         store: When the database refuses.
         oauth: The sides whose tokens end and have to be renewed.
+        quotas: The sides that are short of calls.
+        bulk_from: From how many records on a platform's bulk jobs read them; 0: as always.
     """
 
     seed: int = 0
@@ -140,6 +142,13 @@ class World:
     crashes: tuple[Crash, ...] = ()
     store: tuple[StoreSpan, ...] = ()
     oauth: tuple[Oauth, ...] = ()
+    quotas: tuple[Quota, ...] = ()
+    bulk_from: int = 0
+
+    @property
+    def is_short_of_calls(self) -> bool:
+        """Whether work may have to wait for the next day."""
+        return any(one.daily is not None for one in self.quotas)
 
     @classmethod
     def random(
@@ -170,6 +179,10 @@ class World:
         # With a source of its own: what is drawn of tokens changes nothing about the rest.
         token_rng = random.Random(f"tokens/{seed}")
         oauth = draw_oauth(token_rng, sides)
+        quotas = draw_quotas(token_rng, platforms, tenants, oauth)
+        interval_s = 3_600.0 if any(one.daily for one in quotas) else 0.0
+        if any(one.shared for one in quotas):
+            edits = _in_order(edits, _draw_audits(token_rng, edits))
         failing, dying = _draw_renewals(token_rng, oauth if rough else (), length)
         return cls(
             seed=seed,
@@ -178,7 +191,7 @@ class World:
             keyless=rng.choice((0.0, 0.1, 0.4)),
             tenants=tenants,
             duration_s=length,
-            poll_interval_s=_draw_interval(rng, length),
+            poll_interval_s=max(_draw_interval(rng, length), interval_s),
             policy=rng.choice(("last-write-wins",) * 3 + ("manual-review",)),
             deletes=rng.choice(("keep", "propagate")),
             skew_s=tuple(rng.choice((0.0, 0.0, -45.0, 20.0)) for _ in range(sides)),
@@ -189,6 +202,8 @@ class World:
             crashes=_in_order(_draw_crashes(moments, rng.randrange(5)) if rough else (), dying),
             store=_draw_store(moments, rng.randrange(3)) if rough else (),
             oauth=oauth,
+            quotas=quotas,
+            bulk_from=token_rng.choice((0, 0, 0, 0, 0, 0, 2, 8)),
         )
 
     def __str__(self) -> str:
@@ -223,6 +238,14 @@ def _draw_edits(rng: random.Random, sides: int, length: float, count: int) -> tu
         )
         for moment in sorted(moments)
     )
+
+
+def _draw_audits(rng: random.Random, edits: Sequence[Edit]) -> list[Edit]:
+    """Return storms of calls while people edit."""
+    if not edits:
+        return []
+    near = [rng.choice(edits).at_s for _ in range(rng.randrange(1, 4))]
+    return [Edit(at_s, "audit", 0, 4 * rng.getrandbits(30) + 1) for at_s in near]
 
 
 def _draw_interval(rng: random.Random, length: float) -> float:
