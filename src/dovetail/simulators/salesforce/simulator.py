@@ -52,7 +52,7 @@ from dovetail.simulators.salesforce.refusal import SalesforceError, not_found
 from dovetail.simulators.salesforce.rest import bulk_ingest, bulk_query
 from dovetail.simulators.salesforce.rest.call import Api, Operation
 from dovetail.simulators.salesforce.rest.composite import OPERATIONS
-from dovetail.simulators.salesforce.rest.cursor import CursorShelf
+from dovetail.simulators.salesforce.rest.cursor import MAX_PAGE, CursorShelf
 from dovetail.simulators.salesforce.seeding import Seeder
 from dovetail.simulators.salesforce.session import SessionBook, new_credentials
 from dovetail.simulators.salesforce.sobject import Row, SObject
@@ -100,6 +100,7 @@ class Salesforce(Simulator):
         session_timeout_s: A session ends when it is not used for so long.
         rotates_refresh_tokens: Whether each refresh replaces the refresh token.
         bulk_job_s: How long a bulk job takes.
+        page_rows: Rows on a page of a query at most; orgs show fewer of wide ones.
     """
 
     platform = "salesforce"
@@ -130,6 +131,7 @@ class Salesforce(Simulator):
         session_timeout_s: float = 7200,
         rotates_refresh_tokens: bool = False,
         bulk_job_s: float = 2,
+        page_rows: int = MAX_PAGE,
     ) -> None:
         self._secrets: dict[str, str] = {}
         self._login = LoginHost(self)
@@ -151,6 +153,7 @@ class Salesforce(Simulator):
         self._custom_fields = custom_fields
         self._has_duplicate_rule = has_duplicate_rule
         self._bulk_job_s = bulk_job_s
+        self._page_rows = page_rows
         self._session_timeout_s = session_timeout_s
         self._secrets = new_credentials(self.rng, IdSequence("00D").new()[:15])
         self._api: Api
@@ -214,7 +217,7 @@ class Salesforce(Simulator):
         self._api = Api(
             org=org,
             writer=writer,
-            cursors=CursorShelf(self.now),
+            cursors=CursorShelf(self.now, self._page_rows),
             jobs=JobShelf(
                 org=org,
                 loader=Loader(org, writer, self._is_locked),

@@ -12,7 +12,7 @@ Whole seeded days of a sync, with faults and crashes, in seconds, and every prom
 from dovetail.testing.simulation.invariant import INVARIANTS, Violation
 from dovetail.testing.simulation.outcome import Outcome
 from dovetail.testing.simulation.run import simulate
-from dovetail.testing.simulation.terms import Oauth
+from dovetail.testing.simulation.terms import Oauth, Quota
 from dovetail.testing.simulation.world import Crash, Edit, FaultSpan, StoreSpan, World
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "FaultSpan",
     "Oauth",
     "Outcome",
+    "Quota",
     "StoreSpan",
     "Violation",
     "World",

@@ -24,6 +24,7 @@ from dovetail.testing.simulation.world import World
 ONLOOKER = "onlooker"
 """The business that is connected to somebody else's account too."""
 _A_WEEK_S = 7 * 86_400.0
+_BULK_SETTINGS = ("bulk_read_from", "bulk_write_from")
 _LASTING = ("access_token", "authorization_code")
 """What an account with OAuth is not connected with."""
 
@@ -56,6 +57,7 @@ def build_accounts(world: World, network: Network) -> list[Account]:
     for position, (tenant, platform) in enumerate(wanted):
         skew = world.skew_s[position] if position < len(world.skew_s) else 0.0
         oauth = next((one for one in world.oauth if one.side == position), None)
+        bulk_from = world.bulk_from if platform == "salesforce" else 0
         quota = next((one for one in world.quotas if one.side == position), None)
         made = simulator_class(platform)(
             clock=SkewedClock(skew),
@@ -63,7 +65,7 @@ def build_accounts(world: World, network: Network) -> list[Account]:
             transport=network,
             records=world.records,
             seed=world.seed,
-            **_options(platform, oauth, quota),
+            **_options(platform, oauth, quota, bulk_from),
         )
         if oauth is not None:
             made.registration = replace(
@@ -74,15 +76,16 @@ def build_accounts(world: World, network: Network) -> list[Account]:
         suffix = "" if tenant == DEFAULT_TENANT else f".{tenant}"
         made.base_url = f"http://{platform}{suffix}.test"
         network.add(made.base_url, made.app)
-        is_bulk = world.bulk_from > 0 and platform == "salesforce"
-        settings = {"bulk_read_from": world.bulk_from} if is_bulk else {}
+        settings = dict.fromkeys(_BULK_SETTINGS, bulk_from) if bulk_from else {}
         is_shared = quota is not None and quota.shared
         accounts.append(Account(tenant, made, oauth, settings, is_shared))
     return accounts
 
 
-def _options(platform: str, oauth: Oauth | None, quota: Quota | None) -> dict[str, Any]:
-    options: dict[str, Any] = {}
+def _options(
+    platform: str, oauth: Oauth | None, quota: Quota | None, bulk_from: int
+) -> dict[str, Any]:
+    options: dict[str, Any] = {"page_rows": bulk_from} if bulk_from else {}
     if platform == "salesforce":
         # It has no life of a token, but a session that ends when it is not used. The one that
         # nobody can renew has to outlast a day without calls.

@@ -50,6 +50,7 @@ class Evidence:
         linked: When each mapping was made.
         answers: What the platforms told the app.
         live: (side, id) -> record, of the records that are there.
+        told_from_s: When a side took the last subscription to its webhooks.
         quiet_writes: Records that were changed after everybody had stopped.
         quiet_calls: Calls of the app in that time.
     """
@@ -72,6 +73,7 @@ class Evidence:
     shipments: Counter[str] = field(default_factory=Counter)
     receipts: Counter[str] = field(default_factory=Counter)
     live: dict[tuple[int, str], Record] = field(default_factory=dict)
+    told_from_s: dict[int, float] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
     secrets: set[str] = field(default_factory=set)
     quiet_writes: list[str] = field(default_factory=list)
@@ -147,6 +149,11 @@ class Evidence:
             for span in self.world.faults
         )
         return lost or (sender is not None and sender.given_up > 0)
+
+    def is_untold(self, side: int, id: str) -> bool:
+        """Return whether a record was merged or deleted before the side was asked for webhooks."""
+        ended_s = self.people.upset.get((side, id))
+        return ended_s is not None and ended_s <= self.told_from_s.get(side, 0.0)
 
     def frozen(self, internal_id: str) -> set[str]:
         """Return the fields of a record of ours that wait for a person or were refused."""

@@ -16,6 +16,7 @@ from dovetail.testing.simulation.invariant_runtime import (
     calls_are_bounded,
     effects_happen_once,
     limits_hold,
+    quotas_are_used,
     recorded_steps_rest,
     secrets_stay_secret,
     tenants_stay_apart,
@@ -115,7 +116,9 @@ def deletes_arrive(evidence: Evidence) -> Found:
     for internal_id, sides in evidence.hubs().items():
         for side, links in sides.items():
             for link in links:
-                if (side, link.external_id) not in evidence.live and not evidence.is_deaf(side):
+                if (side, link.external_id) not in evidence.live and not (
+                    evidence.is_deaf(side) or evidence.is_untold(side, link.external_id)
+                ):
                     name = evidence.sides[side].name
                     yield (
                         f"{internal_id} is linked to {name} {link.external_id}, which is gone",
@@ -196,6 +199,8 @@ def no_conflict_is_silent(evidence: Evidence) -> Found:
         last = entries[-1]
         if len({entry.side for entry in entries}) < 2 or _is_told(evidence, internal_id, field):
             continue
+        if same(field, last.value, None) and evidence.precedes_meeting(internal_id, last):
+            continue  # a blank that the link filled
         for name, id, value in _held(evidence, internal_id, field):
             if not same(field, value, last.value) and not evidence.is_overtaken(last):
                 yield (
@@ -283,6 +288,7 @@ INVARIANTS: tuple[Callable[[Evidence], Found], ...] = (
     effects_happen_once,
     recorded_steps_rest,
     limits_hold,
+    quotas_are_used,
     tenants_stay_apart,
     secrets_stay_secret,
     *WORKFLOW_INVARIANTS,

@@ -67,6 +67,18 @@ def limits_hold(evidence: Evidence) -> Found:
                 yield f"{side.name} {limit.name}: {limit.peak} calls, {limit.limit} allowed", ()
 
 
+def quotas_are_used(evidence: Evidence) -> Found:
+    """With more work than a window has calls for, most of the window is used."""
+    for quota in evidence.world.quotas:
+        side = evidence.sides[quota.side]
+        at_once = [n for platform, n in evidence.shop.readings if platform == side.name]
+        if not quota.shared or quota.burst is None or not any(at_once):
+            continue
+        peak = max(limit.peak for limit in side.simulator.limits if limit.limit == quota.burst)
+        if peak < 0.7 * quota.burst:
+            yield f"{side.name}: {max(at_once)} calls at once, {peak} of {quota.burst} used", ()
+
+
 def tenants_stay_apart(evidence: Evidence) -> Found:
     """Nothing of one tenant is linked to, or told to, another."""
     tenants = {side.connection_id: side.tenant for side in evidence.sides}

@@ -45,6 +45,8 @@ class Network:
         self.sent_webhooks: list[HttpRequest] = []
         self.accepted_webhooks: list[HttpRequest] = []
         self.calls = 0
+        self.subscribed_s: dict[str, float] = {}
+        """By base URL: when the last subscription to webhooks was taken."""
         self.answers: list[Answer] = []
         self.on_write: Callable[[str], None] = _nothing
         """Called with the URL of a call of the app that may have changed something, answered."""
@@ -103,6 +105,10 @@ class Network:
         self._trace.add(f"{label} -> {response.status} {zlib.crc32(response.body):08x}")
         if sender == "app":
             self.answers.append(Answer(self._trace.size, request.url, response.body))
+        if request.method == "POST" and response.status == 201:
+            base_url, _, path = request.url.partition("/webhooks/")
+            if "/subscriptions" in path:
+                self.subscribed_s[base_url] = loop.time()
         if sender == "app" and request.method != "GET" and response.status < 300:
             self.on_write(request.url)
         return response

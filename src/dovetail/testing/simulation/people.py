@@ -88,8 +88,8 @@ class People:
         self._standing: dict[tuple[int, str, str], tuple[Entry, Any]] = {}
         self.made: set[tuple[int, str]] = set()
         """Records that were there at first or that a person made."""
-        self.upset: set[tuple[int, str]] = set()
-        """Records that a person merged or deleted."""
+        self.upset: dict[tuple[int, str], float] = {}
+        """Records that a person merged or deleted, and when."""
         self._waiting: list[tuple[Side, Edit]] = []
         self._trace = trace
         mapped = set(sides[0].fields.values())
@@ -208,7 +208,7 @@ class People:
             side.resource, kept.id, lost.id, source=side.simulator.ui_source
         )
         for id in (kept.id, lost.id, made.id):
-            self.upset.add((side.position, id))
+            self.upset[side.position, id] = side.simulator.clock.monotonic()
             self.made.add((side.position, id))
 
     def _delete(self, side: Side, rng: random.Random, _: Edit) -> None:
@@ -217,7 +217,7 @@ class People:
             return
         self._trace.add(f"person at {side.name} deletes {record.id}")
         side.simulator.delete_record(side.resource, record.id, source=side.simulator.ui_source)
-        self.upset.add((side.position, record.id))
+        self.upset[side.position, record.id] = side.simulator.clock.monotonic()
 
     def _next(self, side: Side) -> Side:
         """Return another platform of the same tenant."""

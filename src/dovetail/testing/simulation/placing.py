@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from dovetail.errors import DovetailError
 from dovetail.service.context import send
@@ -46,7 +47,10 @@ async def place(
     who = DEFAULT_TENANT
     if edit.kind == "audit":
         side = sides[edit.side % len(sides)]
-        told = {"platform": side.name, "people": [one.id for one in side.records()][:_AUDITED]}
+        told: dict[str, Any] = {
+            "platform": side.name,
+            "people": [one.id for one in side.records()][:_AUDITED],
+        }
         shared = [one for one in quotas if one.shared and one.burst is not None]
         if shared and edit.seed % 4:
             # Another business that shares an account, with more calls than a window has.

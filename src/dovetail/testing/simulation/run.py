@@ -334,6 +334,9 @@ class _Run:
             evidence.secrets.update(
                 one for one in secrets if len(one) >= 12 and not one.startswith("http")
             )
+            told_from_s = self.network.subscribed_s.get(side.simulator.base_url)
+            if told_from_s is not None:
+                evidence.told_from_s[side.position] = told_from_s
             for record in side.records():
                 evidence.live[side.position, record.id] = record
         evidence.sent_webhooks = read_webhooks(self.network.sent_webhooks, connectors)

@@ -124,7 +124,7 @@ class World:
         store: When the database refuses.
         oauth: The sides whose tokens end and have to be renewed.
         quotas: The sides that are short of calls.
-        bulk_from: From how many records on a platform's bulk jobs read them; 0: as always.
+        bulk_from: From how many records on bulk jobs read and write them; 0: as always.
     """
 
     seed: int = 0

@@ -42,15 +42,17 @@ class Cursor:
 
 
 class CursorShelf:
-    """The open cursors of an org."""
+    """The open cursors of an org, which shows at most so many rows on a page."""
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    def __init__(self, now: Callable[[], datetime], most_rows: int = MAX_PAGE) -> None:
         self._now = now
+        self._most_rows = most_rows
         self._ids = IdSequence("0r8")
         self._cursors: dict[str, Cursor] = {}
 
     def open(self, rows: list[Row], show: Projection, page_size: int) -> Cursor:
         """Return a new cursor; it is kept only if it has more than one page."""
+        page_size = min(page_size, self._most_rows)
         cursor = Cursor(self._ids.new(), rows, show, page_size, self._now())
         if len(rows) > page_size:
             self._drop_expired()
