@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planted_kernel import KERNEL
+from planted_tokens import TOKENS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "explanation" / "simulation.md"
@@ -226,6 +227,7 @@ MISTAKES = (
         test="tests/simulation/test_simulation.py::test_a_world_that_broke_a_promise_once_keeps_it",
     ),
     *(Mistake(*one) for one in KERNEL),
+    *(Mistake(*one) for one in TOKENS),
 )
 
 

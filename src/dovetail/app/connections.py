@@ -33,7 +33,7 @@ from dovetail.core.telemetry import Tally
 from dovetail.errors import ConfigError, MissingCredentialError
 from dovetail.model.integration import Connection
 from dovetail.runtime.record_table import change_record, insert_record, select_records
-from dovetail.runtime.refusal import clear_refused
+from dovetail.runtime.refusal import clear_refused, is_refused
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.runtime.store.schema import credentials
 
@@ -308,6 +308,7 @@ class Connections:
             store=self._store,
             box=self._box,
             ports=self._ports,
+            is_refused=is_refused(tx, connection_id),
         )
         return OpenConnection(record, self._connector(record, keeper), keeper, row.updated_at)
 

@@ -30,7 +30,7 @@ from dovetail.errors import (
     TransientError,
 )
 from dovetail.model.integration import Connection
-from dovetail.runtime.refusal import mark_refused
+from dovetail.runtime.refusal import clear_refused, mark_refused
 from dovetail.runtime.store.port import Store, Tx
 
 log = structlog.get_logger("dovetail.tokens")
@@ -58,6 +58,7 @@ class TokenKeeper:
         store: Store,
         box: SecretBox,
         ports: Ports,
+        is_refused: bool = False,
     ) -> None:
         self._record = record
         self._kind = kind
@@ -67,6 +68,7 @@ class TokenKeeper:
         self._ports = ports
         self._lease = LeaseTable(record.id, ports.ids.new(), box)
         self._task: asyncio.Task[None] | None = None
+        self._is_refused = is_refused
         self._failures = 0
         self._not_before = 0.0
         self._last_error: TransientError | AuthenticationError | None = None
@@ -103,7 +105,17 @@ class TokenKeeper:
     async def give_up(self, error: AuthenticationError) -> None:
         """Mark the connection refused, for every process."""
         now = self._ports.clock.now()
+        self._is_refused = True
         await self._store.write(lambda tx: mark_refused(tx, self._record.id, error.message, now))
+
+    async def accept(self) -> None:
+        """End the refusal of a token that a person gave: it works again, whoever found that out."""
+        # A token that can be renewed may be good for a while after its renewal was refused.
+        if self._is_refused and self._grant is None:
+            self._is_refused = False
+            now = self._ports.clock.now()
+            if await self._store.write(lambda tx: clear_refused(tx, self._record.id, now)):
+                log.info("connection_works_again", connection=self._record.id)
 
     @property
     def is_busy(self) -> bool:

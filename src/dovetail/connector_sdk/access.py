@@ -40,6 +40,10 @@ class Access(Protocol):
         """Take note that the platform refuses this connection, renewed or not."""
         ...
 
+    async def accept(self) -> None:
+        """Take note that a call with these credentials was answered."""
+        ...
+
 
 class FixedAccess:
     """Credentials that nobody can renew: a token that a person gave."""
@@ -63,3 +67,6 @@ class FixedAccess:
 
     async def give_up(self, error: AuthenticationError) -> None:
         """Do nothing: whoever made the call is told by its error."""
+
+    async def accept(self) -> None:
+        """Do nothing."""

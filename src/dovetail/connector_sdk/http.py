@@ -261,7 +261,10 @@ class Api:
                 # Where a token was given for; it may move with the next token.
                 self.base_url = used["instance_url"].rstrip("/")
             try:
-                return await self._answered(call, request, ok, used)
+                answer = await self._answered(call, request, ok, used)
+                with suppress(StoreError):
+                    await self._access.accept()
+                return answer
             except AuthenticationError as error:
                 if refused is None and await self._access.renew(used):
                     refused = used

@@ -208,6 +208,25 @@ async def test_connecting_again_ends_the_refusal(new_account):
     await account.close()
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_an_accepted_call_ends_the_refusal_whoever_makes_it(new_account, restarts):
+    account = await new_account().open()
+    await account.here.add(
+        platform="hubspot", business_id="acme", secrets={"access_token": "access-0001"}
+    )
+    kept = dict(account.vendor.access)
+    account.vendor.access.clear()
+    with pytest.raises(AuthenticationError):
+        await account.call()
+    assert await account.is_refused()
+
+    account.vendor.access = kept
+    assert await account.call(await account.process() if restarts else None) == "7"
+
+    assert not await account.is_refused()
+    await account.close()
+
+
 async def test_a_call_refused_in_spite_of_a_good_token_renews_once_and_is_sent_again(new_account):
     account = await new_account(single_use=True).open()
     account.vendor.access.clear()

@@ -74,6 +74,9 @@ class RenewableAccess:
     async def give_up(self, error: AuthenticationError) -> None:
         self.given_up += 1
 
+    async def accept(self) -> None:
+        """Nothing to end."""
+
 
 class FailingRules(Rules):
     """What every operation keeps when the platform fails."""

@@ -22,8 +22,9 @@ def one_renewal_serves_all(evidence: Evidence) -> Found:
             if first.life == second.life:
                 overlaps = first.ended_s is None or second.began_s < first.ended_s
             else:
-                # Nobody saw how the other one ended: its lease has to be over.
-                overlaps = first.ended_s is None and apart < LEASE_S - 1
+                # Nobody stored how the other one ended: its lease has to be over.
+                died = first.ended_s is None or first.gave not in (None, first.token)
+                overlaps = died and apart < LEASE_S - 1
             if overlaps:
                 yield f"{url} was asked again after {apart:.1f} s, before it had answered", (url,)
 
