@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from planted_connector_mistakes import MISTAKES, Mistake  # noqa: E402 - the folder is no package
 
 PAGE = ROOT / "docs" / "howto" / "test-a-connector.md"
+_COMPLAINT = re.compile(r"^\S+?:\d+: AssertionError: (.*)$", re.MULTILINE)
 BEGIN, END = "<!-- planted -->", "<!-- /planted -->"
 
 
@@ -44,11 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     missed = 0
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        for mistake, found in zip(mistakes, pool.map(is_found, mistakes), strict=True):
-            print(
-                f"{mistake.name}: {'found' if found else 'NOT FOUND'} ({mistake.rule})", flush=True
-            )
-            missed += not found
+        for mistake, found in zip(mistakes, pool.map(complaint, mistakes), strict=True):
+            print(f"{mistake.name}\n    {found or 'NOT FOUND'} ({mistake.rule})", flush=True)
+            missed += found is None
     if chosen.docs:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
         _, _, after = rest.partition(END)
@@ -63,14 +63,17 @@ def table() -> str:
     return "\n".join([BEGIN, "", *lines, "", END])
 
 
-def is_found(mistake: Mistake) -> bool:
-    """Return whether the rule fails (and not only cannot run) on a source with the mistake."""
+def complaint(mistake: Mistake) -> str | None:
+    """Return what the rule says of a source with the mistake; None when it does not fail."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "src"
         shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
         file = source / "dovetail" / mistake.file
         file.write_text(mistake.planted(file.read_text(encoding="utf-8")), encoding="utf-8")
-        return _run([mistake.test], source)[0] == 1
+        status, told = _run([mistake.test], source)
+    said = _COMPLAINT.search(told)
+    # A rule that only cannot run, or a mistake that is no Python, says nothing.
+    return said[1] if status == 1 and said is not None else None
 
 
 def already_broken(mistakes: Iterable[Mistake]) -> str:
@@ -82,14 +85,14 @@ def already_broken(mistakes: Iterable[Mistake]) -> str:
 def _run(tests: Sequence[str], source: Path) -> tuple[int, str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
     done = subprocess.run(  # noqa: S603 - our own tests
-        [*command, "-x", "--tb=no", *tests],
+        [*command, "-x", "--tb=line", *tests],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.returncode, (done.stdout + done.stderr)[-2000:]
+    return done.returncode, (done.stdout + done.stderr)[-4000:]
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def test_the_page_has_the_table():
 def test_a_mistake_is_found(name):
     (mistake,) = (one for one in planted.MISTAKES if one.name == name)
 
-    assert planted.is_found(mistake)
+    assert planted.complaint(mistake)
 
 
 @pytest.mark.slow

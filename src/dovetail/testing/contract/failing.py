@@ -181,7 +181,8 @@ class FailingRules(Rules):
                     stand.faults({"kind": "expired_token", "count": ended})
                     stand.exchanges.clear()
                     if ended == 1:
-                        assert (await stand.page()).records
+                        with stand.accepted("a renewed token opens the door again"):
+                            assert (await stand.page()).records
                     else:
                         with stand.refusal(AuthenticationError):
                             await stand.page()

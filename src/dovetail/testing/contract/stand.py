@@ -247,6 +247,14 @@ class Stand:
         assert isinstance(caught.error, kinds), f"{wanted} was due, not {caught.error!r}"
         self.check(caught.error)
 
+    @contextmanager
+    def accepted(self, what: str) -> Iterator[None]:
+        """Demand that what is done inside goes through; *what* says why it must."""
+        try:
+            yield
+        except DovetailError as error:
+            raise AssertionError(f"{what}; it failed with {error!r}") from error
+
     def check(self, error: DovetailError) -> None:
         """Fail when an error shows a secret or says nothing that a person can do."""
         check_error(error, self.bench.connector.title, self.secrets)
