@@ -287,9 +287,9 @@ MISTAKES = (
     ),
     Mistake(
         "list the declared fields as those of the account",
-        "connectors/hubspot/property.py",
-        'return frozenset(item["name"] for item in reply.json["results"])',
-        "return frozenset(resource.fields)",
+        _HUBSPOT,
+        "await self._properties.names(resource)",
+        "frozenset(resource.fields)",
         "fields_of_the_account_are_known",
     ),
     Mistake(

@@ -1,7 +1,11 @@
 """HubSpot keeps the contract of connectors."""
 
+from dataclasses import replace
+from functools import partial
+
 from dovetail.connectors.hubspot import HubSpot
 from dovetail.simulators.hubspot import HubSpotSimulator
+from dovetail.simulators.hubspot.access import ALL_SCOPES
 from dovetail.testing.contract import Bench, ConnectorContract, Sample
 
 _PLACE = {
@@ -74,4 +78,18 @@ class TestHubSpot(ConnectorContract):
             connector=HubSpot,
             simulator=HubSpotSimulator,
             samples=SAMPLES,
+        )
+
+
+class TestHubSpotWithoutKey(ConnectorContract):
+    """Where the credentials may not add properties, creates are looked up by their values."""
+
+    def bench(self):
+        scopes = {scope for scope in ALL_SCOPES if ".schemas." not in scope}
+        return Bench(
+            connector=HubSpot,
+            simulator=partial(HubSpotSimulator, scopes=scopes),
+            samples={
+                name: replace(SAMPLES[name], custom_field={}) for name in ("contacts", "deals")
+            },
         )
