@@ -12,7 +12,13 @@ from dovetail.cli.scaffold import Project
 from dovetail.cli.scaffold_auth import AUTHS
 from dovetail.cli.scaffold_entity import ENTITIES
 
-NAMES = [("x", "X"), ("acme", "Acme"), ("a2345678901234567890", "The Longest Of All Names")]
+NAMES = [
+    ("x", "X"),
+    ("contact", "Contact"),
+    ("none", "None"),
+    ("acme", "Acme"),
+    ("a2345678901234567890", "The Longest Of All Names"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +122,18 @@ def test_a_wrong_option_says_what_there_is(capsys, tmp_path, arguments, told):
     assert code == 2
     assert told in err.replace("\n", " ")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_platform_that_declarations_know_already_has_its_own_spelling(capsys):
+    assert "Wrote a connector for QuickBooks" in call(capsys, "quickbooks")[1]
+
+
+@pytest.mark.parametrize("name", ["contact", "resource", "none", "false", "connector"])
+def test_a_class_has_no_name_that_its_module_needs(name):
+    project = Project(name, "Title", AUTHS["token"], tuple(ENTITIES.values()), "0.1.0")
+    text = project.files()[f"src/dovetail_{name}/connector.py"]
+
+    assert f"class {name.title()}Platform(Connector):" in text
 
 
 @pytest.mark.parametrize("auth", AUTHS.values(), ids=AUTHS)

@@ -99,7 +99,10 @@ def connector(
 
 
 def _title(name: str, given: str | None) -> str:
-    title = name.replace("_", " ").title() if given is None else given.strip()
+    from dovetail.service.platform_catalog import PLATFORMS
+
+    known = PLATFORMS[name].title if name in PLATFORMS else name.replace("_", " ").title()
+    title = known if given is None else given.strip()
     if not title or not title.isprintable() or set(title) & set("\"'\\`$<>{}") or len(title) > 24:
         raise UsageError(
             f"--title {title!r}: take up to 24 letters, without quotes, brackets and backslashes."

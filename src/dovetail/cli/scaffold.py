@@ -97,14 +97,13 @@ class Project:
         return self.auth.name == "oauth2"
 
     def _values(self) -> dict[str, str]:
-        own = "".join(part.capitalize() for part in self.name.split("_"))
         named = {
             "name": self.name,
             "title": self.title,
             "upper": self.name.upper(),
             "package": self.package,
             "project": self.project,
-            "class_name": own,
+            "class_name": self._class_name(),
             "header": self.name.replace("_", "-"),
             "header_title": "-".join(part.capitalize() for part in self.name.split("_")),
             "example": f"{self.name}_with_hubspot",
@@ -112,6 +111,12 @@ class Project:
         }
         parts = {**self._entity_parts(), **self._auth_parts()}
         return {**named, **{key: Template(text).substitute(named) for key, text in parts.items()}}
+
+    def _class_name(self) -> str:
+        own = "".join(part.capitalize() for part in self.name.split("_"))
+        texts = "".join(_template(name) for name in ("connector.py", "simulator.py", "oauth.py"))
+        words = {*re.findall(r"\b[A-Z]\w+", texts), *(one.entity for one in self.entities)}
+        return f"{own}Platform" if own in words or keyword.iskeyword(own) else own
 
     def _entity_parts(self) -> dict[str, str]:
         entities = self.entities
