@@ -94,3 +94,29 @@ class TestSalesforceWithKey(ConnectorContract):
             samples={"contacts": CONTACTS},
             settings={"external_id_field": "Hub_Key__c"},
         )
+
+
+class TestSalesforceByJobs(ConnectorContract):
+    """
+    Every write is a bulk job, however small.
+
+    A job whose answers are lost is asked after until it tells, so a lost call is no failure of the
+    write; `test_salesforce_bulk_losses` loses each of them.
+    """
+
+    test_a_create_whose_answer_is_lost_is_made_once = None
+    test_a_create_that_never_arrived_is_not_found = None
+    test_an_update_whose_answer_is_lost_is_sent_once = None
+    test_an_update_that_is_refused_for_a_limit_was_not_made = None
+    test_a_delete_whose_answer_is_lost_can_be_repeated = None
+    test_batches_are_as_large_as_declared = None
+
+    def bench(self):
+        return Bench(
+            connector=Salesforce,
+            simulator=partial(
+                SalesforceSimulator, external_id_fields=("Hub_Key__c",), bulk_job_s=1
+            ),
+            samples={"companies": COMPANIES, "deals": DEALS},
+            settings={"external_id_field": "Hub_Key__c", "bulk_write_from": 1},
+        )
