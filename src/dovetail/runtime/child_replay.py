@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from dovetail.core import json
 from dovetail.runtime.cancellation import request_cancel
 from dovetail.runtime.child_run import (
-    entry_of,
+    forget_child,
     open_children,
     outcome_at,
     place_of,
@@ -30,7 +30,6 @@ from dovetail.runtime.store.schema import (
     SCHEDULED,
     child_runs,
     deliveries,
-    steps,
 )
 
 
@@ -106,8 +105,7 @@ def _reopen(tx: Tx, parent: int, child: int, now: int) -> bool:
         record_outcome(tx, parent, place, {"run": child, "result": outcome["later"]}, now)
         return False
     if "timed_out" in outcome or tie.status not in (OPEN, SCHEDULED, DEAD):
-        tx.run(sa.delete(child_runs).where(child_runs.c.delivery_id == child))
-        tx.run(sa.delete(steps).where(entry_of(parent, place)))
+        forget_child(tx, parent, child, place)
         return False
     tx.run(sa.update(child_runs).where(child_runs.c.delivery_id == child).values(is_open=1))
     record_outcome(tx, parent, place, {"run": child, "until": None}, now)

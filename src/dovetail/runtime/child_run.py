@@ -20,11 +20,33 @@ import sqlalchemy as sa
 
 from dovetail.core import json
 from dovetail.runtime.journal import Place
-from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.port import RowStatement, Tx
 from dovetail.runtime.store.schema import CHILD, SCHEDULED, child_runs, deliveries, steps
 
 RETURNED, DIED, CANCELLED, SKIPPED = "done", "dead", "cancelled", "skipped"
 """How a child run ends."""
+
+# Bound to parameters once: built for each child, they cost more than they do.
+_IS_ENTRY = sa.and_(
+    steps.c.delivery_id == sa.bindparam("of_run"),
+    steps.c.kind == sa.literal_column(str(CHILD)),
+    steps.c.name == sa.bindparam("of_name"),
+    steps.c.key == sa.bindparam("of_key"),
+    steps.c.repeat == sa.bindparam("of_repeat"),
+)
+_STORED = sa.select(steps.c.result).where(_IS_ENTRY)
+_RECORD = RowStatement(
+    sa.update(steps)
+    .where(_IS_ENTRY)
+    .values(result=sa.bindparam("outcome"), recorded_at=sa.bindparam("at")),
+    "outcome",
+    "at",
+    "of_run",
+    "of_name",
+    "of_key",
+    "of_repeat",
+)
+_FORGET = sa.delete(steps).where(_IS_ENTRY)
 
 
 def returned(result: bytes) -> dict[str, Any]:
@@ -102,8 +124,15 @@ def end_children(tx: Tx, outcomes: Mapping[int, dict[str, Any]], now: int) -> bo
         return False
     parents = sorted({row.parent_id for row in rows})
     lock_run(tx, parents)
+    ended: list[int] = []
+    entries: list[dict[str, Any]] = []
     for row in rows:
-        _tell(tx, row, outcomes[row.delivery_id], now)
+        outcome = _outcome(tx, row, outcomes[row.delivery_id])
+        if outcome is not None:
+            entries.append(_entry(row.parent_id, place_of(row), outcome, now))
+            ended.append(row.delivery_id)
+    tx.set_many(child_runs.c.delivery_id, ended, {"is_open": 0})
+    tx.run_rows(_RECORD, entries)
     ready = [one for one in parents if not has_open_children(tx, one)]
     woken = tx.run(
         sa.update(deliveries)
@@ -129,28 +158,21 @@ def give_up_child(tx: Tx, parent_id: int, place: Place, now: int) -> dict[str, A
 
 def outcome_at(tx: Tx, parent_id: int, place: Place) -> dict[str, Any] | None:
     """Return what a parent's journal holds of a child; None when it was begun anew."""
-    stored = tx.scalar(sa.select(steps.c.result).where(entry_of(parent_id, place)))
+    found = {"of_run": parent_id, "of_name": place.name, "of_key": place.key}
+    stored = tx.scalar(_STORED, found | {"of_repeat": place.repeat})
     return None if stored is None else json.decode(stored)
 
 
 def record_outcome(tx: Tx, parent_id: int, place: Place, outcome: dict[str, Any], now: int) -> None:
     """Change what a parent's journal holds of a child."""
-    tx.run(
-        sa.update(steps)
-        .where(entry_of(parent_id, place))
-        .values(result=json.encode(outcome), recorded_at=now)
-    )
+    tx.run_rows(_RECORD, [_entry(parent_id, place, outcome, now)])
 
 
-def entry_of(parent_id: int, place: Place) -> sa.ColumnElement[bool]:
-    """Return what finds the entry of a child in the journal of its parent."""
-    return sa.and_(
-        steps.c.delivery_id == parent_id,
-        steps.c.kind == CHILD,
-        steps.c.name == place.name,
-        steps.c.key == place.key,
-        steps.c.repeat == place.repeat,
-    )
+def forget_child(tx: Tx, parent_id: int, child: int, place: Place) -> None:
+    """Let a parent start a child anew when it comes there again."""
+    tx.run(sa.delete(child_runs).where(child_runs.c.delivery_id == child))
+    found = {"of_run": parent_id, "of_name": place.name, "of_key": place.key}
+    tx.run(_FORGET, found | {"of_repeat": place.repeat})
 
 
 def place_of(tie: sa.Row[Any]) -> Place:
@@ -158,24 +180,28 @@ def place_of(tie: sa.Row[Any]) -> Place:
     return Place(CHILD, tie.name, tie.key, tie.repeat)
 
 
-def _tell(tx: Tx, tie: sa.Row[Any], ending: dict[str, Any], now: int) -> None:
-    place = place_of(tie)
-    outcome = outcome_at(tx, tie.parent_id, place)
+def _outcome(tx: Tx, tie: sa.Row[Any], ending: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the parent's journal is to hold from now on; None for what it holds."""
+    outcome = outcome_at(tx, tie.parent_id, place_of(tie))
     if outcome is None or outcome.get("run") != tie.delivery_id:
-        return  # the parent began anew, and this child is none of its any more
+        return None  # the parent began anew, and this child is none of its any more
     if tie.is_open:
-        tx.run(
-            sa.update(child_runs)
-            .where(child_runs.c.delivery_id == tie.delivery_id)
-            .values(is_open=0)
-        )
-        record_outcome(tx, tie.parent_id, place, {"run": tie.delivery_id, **ending}, now)
-    elif "result" in ending and "error" in outcome:
+        return {"run": tie.delivery_id, **ending}
+    if "result" in ending and "error" in outcome:
         # Replayed by itself. The parent has seen it fail; a replay of the parent looks for this.
-        kept = outcome | {"later": ending["result"]}
-        tx.run(
-            sa.update(steps).where(entry_of(tie.parent_id, place)).values(result=json.encode(kept))
-        )
+        return outcome | {"later": ending["result"]}
+    return None
+
+
+def _entry(parent_id: int, place: Place, outcome: dict[str, Any], now: int) -> dict[str, Any]:
+    return {
+        "outcome": json.encode(outcome),
+        "at": now,
+        "of_run": parent_id,
+        "of_name": place.name,
+        "of_key": place.key,
+        "of_repeat": place.repeat,
+    }
 
 
 def _ties(delivery_ids: Sequence[int]) -> sa.Select[Any]:
