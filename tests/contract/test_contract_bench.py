@@ -7,6 +7,7 @@ import pytest
 from dovetail.connectors.hubspot import HubSpot
 from dovetail.errors import PermanentError, UsageError
 from dovetail.simulators.hubspot import HubSpotSimulator
+from dovetail.testing import pytest_plugin
 from dovetail.testing.contract import Bench, ConnectorContract, Sample
 from dovetail.testing.contract.secrecy import check_error, check_hidden
 from dovetail.testing.contract.value import agree, is_rounded
@@ -64,3 +65,23 @@ def test_money_that_is_a_float_is_noticed():
     assert is_rounded(deals, "amount", 0.1)
     assert not is_rounded(deals, "amount", "0.1")
     assert not is_rounded(deals, "dealname", 0.1)
+
+
+def test_the_summary_tells_what_was_kept_and_why_the_rest_was_not_tried():
+    about = [("connector contract", "acme contacts")]
+    skip = ("file", 1, "Skipped: acme contacts does not declare webhooks")
+    reports = {
+        "passed": [SimpleNamespace(user_properties=about), SimpleNamespace(user_properties=[])],
+        "failed": [SimpleNamespace(user_properties=about)],
+        "skipped": [SimpleNamespace(user_properties=about, longrepr=skip)] * 2,
+    }
+    lines = []
+    reporter = SimpleNamespace(stats=reports, section=lines.append, line=lines.append)
+
+    pytest_plugin.pytest_terminal_summary(reporter)
+
+    assert lines == [
+        "connector contract",
+        "acme contacts: 1 kept, 1 broken, 2 not for it",
+        "    2 x does not declare webhooks",
+    ]

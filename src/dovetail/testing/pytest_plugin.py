@@ -44,7 +44,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 continue
             tried.setdefault(str(name), Counter())[outcome] += 1
             if outcome == "skipped" and isinstance(report.longrepr, tuple):
-                reason = report.longrepr[2].removeprefix("Skipped: ").removeprefix(f"{name} ")
+                reason = report.longrepr[2].removeprefix("Skipped: ").removeprefix(str(name))
                 skipped.setdefault(str(name), Counter())[reason] += 1
     if tried:
         terminalreporter.section("connector contract")
@@ -52,4 +52,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         kept = f"{counts['passed']} kept, {counts['failed']} broken"
         terminalreporter.line(f"{name}: {kept}, {counts['skipped']} not for it")
         for reason, number in skipped.get(name, Counter()).most_common():
-            terminalreporter.line(f"    {number} x {reason.removeprefix(': ')}")
+            terminalreporter.line(f"    {number} x {reason.lstrip(': ')}")

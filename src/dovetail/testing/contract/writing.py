@@ -67,6 +67,30 @@ class WritingRules(Rules):
                 _check_values(stand, write.fields, result.record.fields)
                 _check_values(stand, write.fields, record.fields)
 
+    async def test_a_field_of_the_account_is_written_and_read(self, setting: Setting) -> None:
+        async with setting.stand(CREATE, UPDATE, READ_MANY) as stand:
+            own = stand.sample.custom_field
+            if not own:
+                pytest.skip(f"the sample of {setting} has no custom_field")
+            name = own["name"]
+            (made,) = await stand.made(stand.create())
+            stand.simulator.add_field(stand.resource.name, own)
+            write = stand.update(made.id or "", **{name: "44"})
+            (changed,) = await stand.records.write(stand.resource, [write], [name])
+            assert changed.error is None, f"a field that somebody adds is refused: {changed.error}"
+            (found,) = await stand.records.read_many(stand.resource, [made.id or ""], [name])
+            for record in (changed.record, found):
+                assert record is not None
+                assert record.fields == {name: "44"}, "only what is asked for is told"
+
+    async def test_getting_ready_twice_is_safe(self, setting: Setting) -> None:
+        async with setting.stand(CREATE) as stand:
+            await stand.records.prepare(stand.resource)
+            with stand.as_another():
+                await stand.records.prepare(stand.resource)
+                await stand.made(stand.create())
+            assert len(stand.live()) == 1
+
     async def test_an_update_leaves_other_fields_alone(self, setting: Setting) -> None:
         async with setting.stand(CREATE, UPDATE, READ_MANY) as stand:
             first = {name: all_[0] for name, all_ in stand.sample.values.items()}
