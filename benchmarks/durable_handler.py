@@ -12,6 +12,7 @@ import asyncio
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.bare import BareGroup
@@ -28,7 +29,7 @@ from dovetail.testing.app import make_module
 
 SENDERS, PER_COMMIT = 8, 50
 MANY = 2048
-"""Runs at the same time, where a run waits for nothing but the disk; the default is 128."""
+"""Runs at the same time at most, where a run waits for nothing but the disk."""
 PAYLOAD = b'{"n":12345}'
 HASH = "0123456789abcdef01234567"
 
@@ -102,8 +103,10 @@ def dbos_row(
     return Row(name, rate(ours), "events/s", beside, rate(theirs), at_least, note=note)
 
 
-async def durable(path: Path, items: int, concurrency: int = 128) -> Sample:
-    settings = Settings(database=path, concurrency=concurrency)
+async def durable(path: Path, items: int, concurrency: int | None = None) -> Sample:
+    settings = Settings(database=path)
+    if concurrency is not None:
+        settings = replace(settings, concurrency=concurrency)
     app = App(program_of(make_module(handle)), settings=settings)
     await app.start(serve=False, schedules=False)
     log = app.runtime.log
