@@ -19,7 +19,7 @@ from dovetail.runtime.lane import Lane, ReadyGroup
 
 # A run begins this late at most before there are fewer places: what a newcomer waits for is the
 # first lines of those that were started before it.
-_LATE_S = 0.1
+_LATE_S = 0.05
 FEW = 128
 """Places there are however late runs begin."""
 
