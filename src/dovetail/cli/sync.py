@@ -114,6 +114,11 @@ async def _pass(
             screen.warn(
                 f"{spoke.platform} {spoke.entity}: {spoke.pending_pushes} wait. {spoke.refused}"
             )
+        if spoke.waiting_references:
+            screen.note(
+                f"{spoke.platform} {spoke.entity}: {spoke.waiting_references} references wait for "
+                "records that are not linked yet."
+            )
     if dead:
         screen.warn(f"{dead} deliveries were given up: `dovetail dead list` shows why.")
     return OK if is_complete and not dead and not any(row["errors"] for row in rows) else FAILED

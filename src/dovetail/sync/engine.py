@@ -193,7 +193,7 @@ class SyncEngine:
 
     async def status(self) -> SyncStatus:
         """Return where every spoke stands."""
-        return await self._store.read(lambda tx: read_status(tx, self.plans, PUSH))
+        return await self._store.read(lambda tx: read_status(tx, self.plans, (PUSH, REFER)))
 
     async def list_conflicts(
         self, business_id: str, *, status: str | None = PENDING, limit: int = 100

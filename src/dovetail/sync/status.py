@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,7 +19,7 @@ from dovetail.sync.conflict import PENDING
 from dovetail.sync.counter import read_counts
 from dovetail.sync.link import QUARANTINED
 from dovetail.sync.plan import Plans, SpokeRoute
-from dovetail.sync.schema import sync_cursors, sync_links
+from dovetail.sync.schema import sync_cursors, sync_links, sync_references
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class SpokeStatus:
 
     `counts` has the numbers of `dovetail.sync.counter.NAMES`; `links` is state -> how many.
     `is_caught_up`: everything that it holds has been read at least once. `refused`: why the
-    platform does not accept the connection's credentials, while that is so.
+    platform does not accept the connection's credentials, while that is so. `waiting_references`:
+    how many of its references have a target that is not linked.
     """
 
     integration_id: str
@@ -44,6 +46,7 @@ class SpokeStatus:
     read_at: datetime | None
     is_caught_up: bool
     refused: str | None = None
+    waiting_references: int = 0
 
     @property
     def quarantined(self) -> int:
@@ -63,12 +66,13 @@ class SyncStatus:
         return all(one.is_caught_up and not one.pending_pushes for one in self.spokes)
 
 
-def read_status(tx: Tx, plans: Plans, push_handler: str) -> SyncStatus:
-    """Return where every spoke stands."""
+def read_status(tx: Tx, plans: Plans, handlers: Sequence[str]) -> SyncStatus:
+    """Return where every spoke stands; the work of *handlers* ends in writes."""
     counts = read_counts(tx)
     cursors = {(row.connection_id, row.entity): row for row in tx.rows(sa.select(sync_cursors))}
     links = _count_links(tx)
-    pushes = _count_pushes(tx, push_handler)
+    pushes = _count_pushes(tx, handlers)
+    references = _count_references(tx)
     refusals = list_refusals(tx)
     conflicts = _count_conflicts(tx, {plan.business_id for plan in plans.all})
     found: list[SpokeStatus] = []
@@ -92,6 +96,7 @@ def read_status(tx: Tx, plans: Plans, push_handler: str) -> SyncStatus:
                 read_at=from_micros(cursor.updated_at) if cursor else None,
                 is_caught_up=not reads or bool(cursor and cursor.caught_up_at),
                 refused=refusal.why if refusal is not None else None,
+                waiting_references=references[key],
             )
         )
     return SyncStatus(found)
@@ -109,19 +114,26 @@ def _count_links(tx: Tx) -> dict[tuple[str, str], dict[str, int]]:
     return found
 
 
-def _count_pushes(tx: Tx, push_handler: str) -> Counter[tuple[str, str]]:
+def _count_pushes(tx: Tx, handlers: Sequence[str]) -> Counter[tuple[str, str]]:
     """Count the records that wait, not the events: those of one record are one push."""
     waiting = tx.rows(
         sa.select(events.c.key)
         .distinct()
         .join(deliveries, deliveries.c.event_seq == events.c.seq)
-        .where(deliveries.c.handler == push_handler, deliveries.c.status.in_((OPEN, SCHEDULED)))
+        .where(deliveries.c.handler.in_(handlers), deliveries.c.status.in_((OPEN, SCHEDULED)))
     )
     found: Counter[tuple[str, str]] = Counter()
     for row in waiting:
-        connection_id, entity, _ = row.key.rsplit(":", 2)
+        connection_id, entity, _ = row.key.split(":", 2)
         found[connection_id, entity] += 1
     return found
+
+
+def _count_references(tx: Tx) -> Counter[tuple[str, str]]:
+    table = sync_references.c
+    query = sa.select(table.connection_id, table.entity, sa.func.count().label("number"))
+    rows = tx.rows(query.group_by(table.connection_id, table.entity))
+    return Counter({(row.connection_id, row.entity): row.number for row in rows})
 
 
 def _count_conflicts(tx: Tx, tenants: set[str]) -> Counter[tuple[str | None, ...]]:

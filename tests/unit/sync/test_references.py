@@ -30,6 +30,9 @@ async def test_a_record_goes_ahead_of_its_target_and_the_edge_follows_once(pairs
     assert b["b"].employer(First="Ada") is None
     assert await b.employer(first_name="Ada") is None
     assert [row.side for row in await b.rows(sync_references)] == ["theirs"]
+    waiting = {(one.platform, one.entity): one for one in (await b.engine.status()).spokes}
+    assert waiting["a", "contact"].waiting_references == 1
+    assert waiting["b", "contact"].waiting_references == 0
     read = list(b["a"].people.calls)
     await b.poll("company")
 
