@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from dovetail.connector_sdk.record import RemoteRecord
@@ -33,6 +33,8 @@ MAX_RECORDS = 200
 """Records per transaction: enough to share its cost, few enough not to hold up the others."""
 
 _SKEW_MICROS = 300_000_000
+_ANSWER_WAIT = timedelta(seconds=10)
+"""How soon a record is looked at again that a create without an answer may have made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +138,7 @@ class Absorber:
         ledger.counts[spoke.connection_id, "seen"] += 1
         link = ledger.link(spoke.connection_id, record.id)
         if record.deleted or record.merged_into not in (None, record.id):
-            ledger.references.ended(spoke.connection_id, record.id)
-        if record.merged_into and record.merged_into != record.id:
-            return absorb_merge(ledger, spoke, record, link)
-        if record.deleted:
-            is_probe = to_micros(record.modified_at) == read_micros
-            absorb_gone(ledger, spoke, record, link, is_probe=is_probe)
-            return None
+            return self._take_ended(record, link, read_micros)
         if link is not None:
             ledger.references.linked(link)
             if self._is_settled(link, record, read_micros):
@@ -150,6 +146,10 @@ class Absorber:
         theirs = self._values(record, link)
         modified = to_micros(record.modified_at)
         if link is None or link.state == AMBIGUOUS:
+            if link is None and self._may_be_of_create(record, theirs):
+                # Somebody edited it before its answer came: the answer tells whose it is.
+                ledger.refetch(spoke, record.id, after=_ANSWER_WAIT)
+                return None
             link = self._match(record, link, theirs)
             if link.internal_id is None:
                 theirs |= self._refer(record, link, None)
@@ -164,6 +164,15 @@ class Absorber:
             return None
         changed = settle(ledger, spoke, link, hub, theirs, modified)
         return hub.id if changed else None
+
+    def _take_ended(self, record: RemoteRecord, link: Link | None, read_micros: int) -> str | None:
+        ledger, spoke = self.ledger, self.spoke
+        ledger.references.ended(spoke.connection_id, record.id)
+        if record.merged_into and record.merged_into != record.id:
+            return absorb_merge(ledger, spoke, record, link)
+        is_probe = to_micros(record.modified_at) == read_micros
+        absorb_gone(ledger, spoke, record, link, is_probe=is_probe)
+        return None
 
     def _part(self, link: Link, hub: Hub, theirs: dict[str, Any]) -> None:
         """Our record was deleted: an unchanged one waits to be deleted too, if that is wanted."""
@@ -299,13 +308,37 @@ class Absorber:
             )
         return link
 
+    def _may_be_of_create(self, record: RemoteRecord, theirs: dict[str, Any]) -> bool:
+        """Return whether a create without an answer may have made an unknown record."""
+        if self._key(theirs) in self.ledger.by_key:
+            return False
+        entity, likely = self.ledger.entity.entity, False
+        for internal_id, intent in self._open_intents(record):
+            if self.ledger.links_of(internal_id, self.spoke.connection_id):
+                continue
+            told = {name: value for name, value in intent.fields.items() if value is not None}
+            agreed = [
+                name for name, value in told.items()
+                if name in theirs and equivalent(entity, name, value, theirs[name])
+            ]  # fmt: skip
+            if len(agreed) == len(told):
+                return False  # it is recognised by all of its values
+            likely = likely or 2 * len(agreed) >= len(told)
+        return likely
+
+    def _open_intents(self, record: RemoteRecord) -> list[tuple[str, Intent]]:
+        """Return the creates without an answer that were sent before a record was made."""
+        made = to_micros(record.created_at) if record.created_at else None
+        return [
+            (internal_id, intent)
+            for internal_id, intent in self._intents.items()
+            if made is None or made >= intent.intent_at - _SKEW_MICROS
+        ]
+
     def _by_intent(self, record: RemoteRecord, theirs: dict[str, Any]) -> str | None:
         """Return the record of ours whose create, still without an answer, made this one."""
         entity = self.ledger.entity.entity
-        for internal_id, intent in self._intents.items():
-            made = record.created_at
-            if made is not None and to_micros(made) < intent.intent_at - _SKEW_MICROS:
-                continue
+        for internal_id, intent in self._open_intents(record):
             told = {name: value for name, value in intent.fields.items() if name in theirs}
             if told and all(
                 equivalent(entity, name, value, theirs[name]) for name, value in told.items()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -252,9 +253,10 @@ class Ledger:
         """Take back a push that the caller is doing already."""
         self._pushes.pop(push_key(connection_id, self.entity.name, internal_id), None)
 
-    def refetch(self, spoke: SpokePlan, external_id: str) -> None:
+    def refetch(self, spoke: SpokePlan, external_id: str, after: timedelta = timedelta()) -> None:
         """Ask for another look at a platform's record, once the clock has moved on."""
-        self._drafts.append(changed_draft(spoke, external_id, self.plan.business_id, self.now))
+        due = self.now + after
+        self._drafts.append(changed_draft(spoke, external_id, self.plan.business_id, due))
 
     def fan_out(self, hub: Hub) -> None:
         """Ask for a push wherever a spoke does not hold what it should."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from dovetail.core.clock import LoopClock
+from dovetail.core.clock import LoopClock, to_micros
 from dovetail.core.ids import SeededIds
 from dovetail.core.ports import InlineExecutor, Ports
 from dovetail.errors import (
@@ -26,7 +26,15 @@ from dovetail.runtime.handler import Subscriptions
 from dovetail.runtime.log import EventDraft, EventLog, event_of
 from dovetail.runtime.record_document import read_record
 from dovetail.runtime.record_table import change_record, delete_record, insert_record
-from dovetail.runtime.store.schema import DONE, OPEN, deliveries, events, metadata, records
+from dovetail.runtime.store.schema import (
+    DONE,
+    OPEN,
+    SCHEDULED,
+    deliveries,
+    events,
+    metadata,
+    records,
+)
 from dovetail.runtime.store.sqlite import SqliteStore
 from dovetail.sync import schema  # noqa: F401 - its tables belong to the metadata
 from dovetail.sync.engine import SyncEngine
@@ -192,7 +200,11 @@ class Bench:
         query = (
             sa.select(deliveries.c.id.label("delivery_id"), deliveries.c.handler, *events.c)
             .join(events, events.c.seq == deliveries.c.event_seq)
-            .where(deliveries.c.status == OPEN)
+            .where(
+                (deliveries.c.status == OPEN)
+                | (deliveries.c.due_at <= to_micros(self.clock.now()))
+                & (deliveries.c.status == SCHEDULED)
+            )
             .order_by(deliveries.c.id)
         )
         rows = await self.store.read(lambda tx: tx.rows(query))

@@ -150,6 +150,29 @@ async def test_a_create_seen_by_a_poll_before_its_answer_is_recognised(bench, ma
 
 
 @pytest.mark.slow
+async def test_a_create_edited_and_seen_before_its_answer_is_recognised(bench):
+    b = await bench().start(*TWO)
+    await b.settle()
+    write = b["b"].write
+
+    async def seen_before_it_answers(*arguments):
+        results = await write(*arguments)
+        if results[0].created:
+            b["b"].edit(results[0].id, Phone="2")
+            await b.engine._poll.read(b.engine.plans.spoke("b", "contact"))
+        return results
+
+    b["b"].write = seen_before_it_answers
+    await b.create(first_name="Ada", last_name="L", phone="1")
+    await b.settle()
+    await b.clock.sleep(15)
+    await b.settle()
+
+    assert [one.phone for one in await b.contacts()] == ["2"]
+    assert len(b["a"].rows) == len(b["b"].rows) == 1
+    await b.close()
+
+
 async def test_a_process_that_dies_anywhere_makes_nothing_twice(bench):
     points = await _run_and_crash(bench, None)
     assert points > 40
