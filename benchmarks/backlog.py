@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import row
+from benchmarks.memory import memory_mb
 from benchmarks.row import Row
 from dovetail import Event, on
 from dovetail.app.app import App
@@ -155,21 +156,10 @@ async def work(path: Path, few: int) -> Worked:
             source="bench",
         )
         await app.store.write(lambda tx, draft=draft: log.append(tx, [draft]))
-        memory = max(memory, _memory_mb())
+        memory = max(memory, memory_mb())
         while seen.backlog < few * (number + 1) // PROBES or len(seen.waits) <= number:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     cpu_ms = 1000 * (time.process_time() - cpu) / max(seen.backlog - before + PROBES, 1)
     waits = list(seen.waits)
     await app.stop()
     return Worked(cpu_ms, memory, waits)
-
-
-def _memory_mb() -> float:
-    """Return the resident memory, without the pages of the database file that SQLite maps."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return 0.0
-    for line in status.read_text(encoding="utf-8").splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) / 1024
-    return 0.0

@@ -22,6 +22,7 @@ from dovetail.core.transport import HttpRequest, HttpResponse
 from dovetail.service.handlers import DEFAULT_TENANT
 from dovetail.simulator_sdk.base import Simulator
 from dovetail.simulator_sdk.sandbox import build_simulators
+from dovetail.sync.draft import PUSH
 from dovetail.testing.app import IN_MEMORY, seeded_ports
 from dovetail.testing.asgi import AsgiTransport
 
@@ -167,19 +168,17 @@ async def first_sync(
         try:
             with stopwatch(ports.clock, synced):
                 await app.start(serve=False)
-                await _settled(app)
+                await settled(app)
             await _count(app, transport, held, synced)
         finally:
             await app.stop()
     return synced
 
 
-async def _settled(app: App) -> None:
-    while True:
-        await app.runtime.wait_idle()
-        if (await app.sync.status()).is_settled:
-            return
-        await app.ports.clock.sleep(0.05)
+async def settled(app: App, pause_s: float = 0.05) -> None:
+    """Wait until everything was read once and nothing waits to be written."""
+    while await app.runtime.open_count([PUSH]) or not (await app.sync.status()).is_settled:
+        await app.ports.clock.sleep(pause_s)
 
 
 async def _count(

@@ -32,6 +32,8 @@ from dovetail.sync.status import SyncStatus, read_status
 
 LOCAL_HANDLER = "sync.local"
 _MOST = 200
+_MOST_PUSHES = 1_000
+"""Several calls' worth, so that records to change and records to make both fill theirs."""
 
 # A body that was cut or replaced on its way is not the platform's last word: reading again, within
 # the bounded attempts, is harmless.
@@ -139,7 +141,7 @@ class SyncEngine:
                 patterns=(PUSH,),
                 call=self._gate.batch(self._push.handle),
                 retry=_RETRY,
-                batch=Batch(size=_MOST, group=_by_connection),
+                batch=Batch(size=_MOST_PUSHES, group=_by_connection),
                 coalesce=True,
             ),
         ]

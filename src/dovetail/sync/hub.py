@@ -178,17 +178,17 @@ def find_by_keys(
     name = key_field(_name(entity))
     if name is None:
         return found
-    # A record made here a moment ago may not have been given its identity yet.
+    # A record made here a moment ago may not have been given its identity yet. Unordered: an order
+    # by id would make SQLite go through all of the tenant's records instead of the field's index.
     for start in range(0, len(missing), 500):
-        for row in tx.rows(
-            sa.select(records)
-            .where(
-                records.c.entity == _name(entity),
+        unidentified = tx.rows(
+            sa.select(records).where(
+                records.c.entity == sa.literal_column(f"'{_name(entity)}'"),
                 records.c.business_id == business_id,
                 tx.json_field(name, "text").in_(missing[start : start + 500]),
             )
-            .order_by(records.c.id.desc())
-        ):
+        )
+        for row in sorted(unidentified, key=lambda row: row.id, reverse=True):
             held = read_record(entity, row)
             found[str(getattr(held, name))] = row.id
     return found

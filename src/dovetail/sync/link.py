@@ -108,6 +108,18 @@ def links_by_internal(
     return _load(tx, _BY_INTERNAL, params, internal_ids)
 
 
+def linked_records(
+    tx: Tx, connection_id: str, entity: str, internal_ids: Sequence[str]
+) -> set[str]:
+    """Return which of our records a connection has links to."""
+    found: set[str] = set()
+    params: dict[str, Any] = {"of_connections": [connection_id], "of_entity": entity}
+    for start in range(0, len(internal_ids), 500):
+        rows = tx.rows(_LINKED, params | {"of_ids": internal_ids[start : start + 500]})
+        found.update(row.internal_id for row in rows)
+    return found
+
+
 def save_links(tx: Tx, links: Iterable[Link], now: int) -> None:
     """Write the links that have changed."""
     changed = [link for link in links if link.is_changed]
@@ -159,6 +171,8 @@ _BY_INTERNAL = sa.select(sync_links).where(
     sync_links.c.connection_id.in_(sa.bindparam("of_connections", expanding=True)),
     sync_links.c.entity == sa.bindparam("of_entity"),
 )
+
+_LINKED = _BY_INTERNAL.with_only_columns(sync_links.c.internal_id)
 
 
 def _load(tx: Tx, query: sa.Select[Any], params: dict[str, Any], ids: Iterable[str]) -> list[Link]:

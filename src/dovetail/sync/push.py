@@ -34,6 +34,7 @@ from dovetail.runtime.handler import Outcome
 from dovetail.runtime.store.port import Store
 from dovetail.sync.fetch import read_again
 from dovetail.sync.ledger import Desk
+from dovetail.sync.link import linked_records
 from dovetail.sync.outcome import settle_outcomes, withdraw
 from dovetail.sync.outgoing import Outgoing, Sightings, Survey, prepare, survey
 from dovetail.sync.plan import SpokeRoute
@@ -60,10 +61,39 @@ class Push:
         ids = list(dict.fromkeys(event.payload["internal_id"] for event in events))
         records, resource = await self._platforms.writable(route.at)
         outcomes: dict[str, Outcome] = {}
-        for start in range(0, len(ids), resource.write_batch):
-            batch = ids[start : start + resource.write_batch]
-            outcomes |= await _Push(self._store, self._desk, route, records, resource).run(batch)
+        batches = await self._batches(route, ids, resource.write_batch)
+        for number, batch in enumerate(batches):
+            push = _Push(self._store, self._desk, route, records, resource)
+            try:
+                outcomes |= await push.run(batch)
+            except ConnectorError as error:
+                if number == 0:
+                    raise
+                # What was done is done; the rest would meet the same, or wait for the limit.
+                outcomes |= {id: error for rest in batches[number:] for id in rest}
+                break
         return [outcomes.get(event.payload["internal_id"]) for event in events]
+
+    async def _batches(
+        self, route: SpokeRoute, ids: Sequence[str], size: int
+    ) -> list[Sequence[str]]:
+        """
+        Cut the ids into what one call takes.
+
+        A platform changes records with one call and makes them with another: mixed, they would
+        need twice as many.
+        """
+        if len(ids) <= 1:
+            return [ids]
+        spoke, name = route.at, route.entity.name
+        linked = await self._store.read(
+            lambda tx: linked_records(tx, spoke.connection_id, name, ids)
+        )
+        kinds = (
+            [id for id in ids if id in linked],
+            [id for id in ids if id not in linked],
+        )
+        return [kind[start : start + size] for kind in kinds for start in range(0, len(kind), size)]
 
 
 class _Push:

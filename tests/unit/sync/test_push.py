@@ -48,17 +48,6 @@ async def test_a_rest_after_a_sync_writes_nothing(bench):
     await b.close()
 
 
-async def test_writes_go_out_in_batches(bench):
-    b = await bench().start(("a", {}), ("b", {"write_batch": 20}))
-    for number in range(50):
-        b["a"].add(First="A", Email=f"{number}@x.com")
-    await b.settle()
-
-    assert len(b["b"].rows) == 50
-    assert b["b"].calls.count("write") == 3
-    await b.close()
-
-
 async def test_what_a_platform_makes_of_a_value_is_not_an_edit(bench):
     def shout(name, value):
         return value.upper() if name == "First" and value else value
@@ -200,17 +189,6 @@ async def _run_and_crash(bench, at):
     assert b.failures == []
     await b.close()
     return b.trip.count
-
-
-async def test_a_busy_platform_is_tried_again_without_looking_up(bench):
-    b = await bench().start(*TWO)
-    b["b"].refused_calls = 1
-    b["a"].add(First="Ada", Email="a@x.com")
-    await b.settle()
-
-    assert len(b["b"].rows) == 1
-    assert "look_up" not in b["b"].calls
-    await b.close()
 
 
 async def test_a_record_that_lacks_what_a_platform_requires_waits_until_it_has_it(bench):
