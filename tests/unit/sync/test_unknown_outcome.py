@@ -1,4 +1,4 @@
-"""A create whose answer was lost is looked up soon, however long the platform has failed before."""
+"""Writes whose answer was lost or comes late: looked up soon, recognised, told of, done once."""
 
 from __future__ import annotations
 
@@ -85,4 +85,68 @@ async def test_a_limit_says_itself_when_to_look_again(bench):
     b["b"].look_up = fail
     with pytest.raises(RateLimitedError):
         await push(b)
+    await b.close()
+
+
+async def test_a_create_edited_and_seen_before_its_answer_is_recognised(bench):
+    b = await bench().start(*TWO)
+    await b.settle()
+    write = b["b"].write
+
+    async def seen_before_it_answers(*arguments):
+        results = await write(*arguments)
+        if results[0].created:
+            b["b"].edit(results[0].id, Phone="2")
+            await b.engine._poll.read(b.engine.plans.spoke("b", "contact"))
+        return results
+
+    b["b"].write = seen_before_it_answers
+    await b.create(first_name="Ada", last_name="L", phone="1")
+    await b.settle()
+    await b.clock.sleep(15)
+    await b.settle()
+
+    assert [one.phone for one in await b.contacts()] == ["2"]
+    assert len(b["a"].rows) == len(b["b"].rows) == 1
+    await b.close()
+
+
+async def test_a_value_taken_back_while_our_write_had_no_answer_is_told(bench):
+    b = await bench().start(*TWO)
+    b["a"].add(First="Ada", Phone="1", Email="a@x.com")
+    await b.settle()
+    (there,) = b["b"].rows
+    await b.update((await b.contacts())[0].id, phone="2")
+    b["b"].lost_answers = 1
+    while b["b"].lost_answers:
+        for spec, ready in await b._ready():
+            await b._run(spec, ready)
+    await b.clock.sleep(5)
+    b["b"].edit(there, Phone="1")
+    await b.settle()
+
+    # Nobody can know whether the write was lost or its value was taken back.
+    assert b["a"].find(Phone="2")
+    assert b["b"].find(Phone="2")
+    (told,) = await b.all_conflicts()
+    assert (told.field, told.local_data, told.external_data) == ("phone", "2", "1")
+    assert (told.status, told.winner) == ("resolved", "internal")
+    await b.close()
+
+
+async def test_a_write_that_never_arrived_is_no_conflict(bench):
+    b = await bench().start(*TWO)
+    b["a"].add(First="Ada", Phone="1", Email="a@x.com")
+    await b.settle()
+    (there,) = b["b"].rows
+    await b.update((await b.contacts())[0].id, phone="2")
+    arrived, b["b"]._write, b["b"].lost_answers = b["b"]._write, lambda _: None, 1
+    while b["b"].lost_answers:
+        for spec, ready in await b._ready():
+            await b._run(spec, ready)
+    b["b"]._write = arrived
+    await b.settle()
+
+    assert b["b"].find(Phone="2") == [there]
+    assert await b.all_conflicts() == []
     await b.close()
