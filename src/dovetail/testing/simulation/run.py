@@ -38,6 +38,7 @@ from dovetail.testing.simulation.workshop import Workshop
 from dovetail.testing.simulation.world import Crash, FaultSpan, StoreSpan, World
 
 _SETTLE_S = 6 * 3600.0
+_SUBSCRIBE_MINUTES = 60
 
 
 def simulate(world: World, program: Program | ModuleType | Path | None = None) -> Outcome:
@@ -109,6 +110,7 @@ class _Run:
         self.network.on_call = self.people.note_call
         await self._start(self.process)
         is_settled = await self._settle(1.0)
+        await self._subscribe()
         self.trace.add(f"first sync took {self.clock.monotonic() - early:.1f} s")
         self._origin.set_result(self.clock.monotonic())
         await self._edit()
@@ -166,6 +168,14 @@ class _Run:
             deletes=route.plan.deletes.value,
             poll_interval_s=route.entity.poll_interval_s,
         )
+
+    async def _subscribe(self) -> None:
+        """Wait until platforms send webhooks: of a delete before that, some never tell."""
+        for _ in range(_SUBSCRIBE_MINUTES):
+            app = self.process.app
+            if {route.at.connection_id for route in app.sync.plans.spokes()} <= app._subscribed:
+                return
+            await self.clock.sleep(60.0)
 
     # What happens meanwhile.
 
