@@ -116,14 +116,27 @@ class Evidence:
         return self._touched
 
     def precedes_meeting(self, internal_id: str, entry: Entry) -> bool:
-        """Return whether an edit is older than the link of records that people made apart."""
+        """
+        Return whether an edit is older than the link of its record.
+
+        Either people made records apart, or the answer of our create was lost and somebody was
+        quicker than the look-up that found what it had made.
+        """
+        links = self.hubs()[internal_id]
+        own = [one for one in links.get(entry.side, ()) if one.external_id == entry.id]
+        if any(self._is_before_link(entry, one) for one in own):
+            return True
         apart = [
             self.linked[link.mapping_id]
-            for side, links in self.hubs()[internal_id].items()
-            for link in links
+            for side, there in links.items()
+            for link in there
             if link.mapping_id and (side, link.external_id) in self.people.made
         ]
         return len(apart) > 1 and START + timedelta(seconds=entry.true_s) <= max(apart)
+
+    def _is_before_link(self, entry: Entry, link: Link) -> bool:
+        made_at = self.linked.get(link.mapping_id or "")
+        return made_at is not None and START + timedelta(seconds=entry.true_s) <= made_at
 
     def is_overtaken(self, entry: Entry) -> bool:
         """

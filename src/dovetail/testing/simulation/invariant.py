@@ -94,6 +94,12 @@ def every_record_is_everywhere(evidence: Evidence) -> Found:
         link.internal_id for link in evidence.links if link.state in ("gone", "merged", "detached")
     }
     told = {error.external_id for error in evidence.errors}
+    # What a merge made of another person's record waits for somebody to say whose it is.
+    doubted = {
+        one.entity_id
+        for one in evidence.conflicts
+        if one.kind == "identity" and one.status == "pending-review"
+    }
     for side, id in evidence.live:
         link = states.get((evidence.sides[side].connection_id, id))
         where = f"{evidence.sides[side].name} {id}"
@@ -104,7 +110,7 @@ def every_record_is_everywhere(evidence: Evidence) -> Found:
             yield f"{where} is in quarantine", (id,)
         if link.state == "gone":
             yield f"{where} counts as deleted and is there", (id,)
-        if link.state != "active" or id in told or link.internal_id in ended:
+        if link.state != "active" or id in told or link.internal_id in ended | doubted:
             continue
         fellows = [one for one in evidence.sides if one.tenant == evidence.sides[side].tenant]
         if len(hubs.get(link.internal_id or "", {})) < len(fellows):
