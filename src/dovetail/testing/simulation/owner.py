@@ -62,15 +62,22 @@ class Owner:
             for connection_id in await self.refused():
                 await self._again(self.connected[connection_id])
 
-    async def refused(self) -> list[str]:
-        """Return the connections that the app says are refused."""
+    async def refused(self, *, suspected: bool = True) -> list[str]:
+        """
+        Return the connections that the app says are refused.
+
+        Args:
+            suspected: Those too that rest on one refused call, and that the next one looks at: if
+                only handlers use such a connection, that may be never.
+        """
         process = self.process()
         if not process.is_alive or not process.app._opened:
             return []
         try:
-            return list(await process.run(process.app.store.read(list_refusals)))
+            found = await process.run(process.app.store.read(list_refusals))
         except (DovetailError, KilledError):
             return []
+        return [id for id, refusal in found.items() if suspected or refusal.is_told]
 
     async def _again(self, account: Account) -> None:
         if account.oauth is None:

@@ -307,7 +307,10 @@ class _Run:
             status = await process.run(process.app.sync.status())
         except (DovetailError, KilledError):
             return False
-        return bool(status.spokes) and status.is_settled and not await self.owner.refused()
+        return bool(status.spokes) and status.is_settled and not await self._refused()
+
+    async def _refused(self) -> list[str]:
+        return await self.owner.refused(suspected=False)
 
     def _webhooks_busy(self) -> bool:
         return any(
@@ -351,7 +354,7 @@ class _Run:
                 evidence.live[side.position, record.id] = record
         evidence.sent_webhooks = read_webhooks(self.network.sent_webhooks, connectors)
         evidence.accepted_webhooks = read_webhooks(self.network.accepted_webhooks, connectors)
-        tokens.refused = await self.owner.refused()
+        tokens.refused = await self._refused()
         evidence.secrets |= tokens.given
         evidence.texts += self.lines
         return evidence
