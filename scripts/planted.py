@@ -91,8 +91,8 @@ MISTAKES = (
     Mistake(
         "run a handler and forget to mark it done",
         "runtime/books.py",
-        '[{"delivery": one, "at": item.finished_at} for',
-        '[{"delivery": -one, "at": item.finished_at} for',
+        '{"status": DONE, "finished_at": finished_at}',
+        '{"finished_at": finished_at}',
     ),
     Mistake(
         "commit a handler's effects apart from its mark",
@@ -134,7 +134,7 @@ MISTAKES = (
     ),
     Mistake(
         "coalesce the pushes of all records",
-        "sync/ledger.py",
+        "sync/draft.py",
         "        type=PUSH,\n        key=key,",
         "        type=PUSH,\n        key=connection_id,",
     ),
@@ -208,7 +208,7 @@ MISTAKES = (
     ),
     Mistake(
         "forget the overlap of a cursor",
-        "connectors/salesforce/change.py",
+        "connectors/salesforce/watermark.py",
         "timedelta(seconds=resource.consistency_lag_s)",
         "timedelta(seconds=-1)",
         test="tests/connectors/salesforce/connector/test_salesforce_connector_reading.py",

@@ -54,7 +54,7 @@ KERNEL: tuple[tuple[str, str, str, str], ...] = (
     (
         "undo again what is undone",
         "runtime/journal.py",
-        "            and place._replace(kind=UNDO) not in self.entries\n",
+        "            and place_of_undo(place) not in self.entries\n",
         "",
     ),
     (
