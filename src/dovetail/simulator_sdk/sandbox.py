@@ -157,7 +157,7 @@ async def serve_sandbox(  # noqa: PLR0913 - each is an option of the command
         simulator_class(platform)
     with contextlib.ExitStack() as sockets:
         listeners = [
-            sockets.enter_context(_listen(host, port + offset if port else 0))
+            sockets.enter_context(listen(host, port + offset if port else 0))
             for offset in range(len(chosen) + 1)
         ]
         carrier = transport or OutgoingTransport()
@@ -193,28 +193,30 @@ class _Server(uvicorn.Server):
         yield
 
 
+def server_of(app: ASGIApp) -> uvicorn.Server:
+    """Return a server of an application: it leaves signals alone and keeps no log."""
+    return _Server(
+        uvicorn.Config(
+            app,
+            interface="asgi3",
+            proxy_headers=False,
+            log_level="critical",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+
 async def _serve(
     apps: list[ASGIApp],
     listeners: list[socket.socket],
     on_ready: Callable[[], None],
     stop: asyncio.Event,
 ) -> None:
-    servers = [
-        _Server(
-            uvicorn.Config(
-                app,
-                interface="asgi3",
-                proxy_headers=False,
-                log_level="critical",
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=1,
-            )
-        )
-        for app in apps
-    ]
+    servers = [server_of(app) for app in apps]
     tasks = [
         asyncio.create_task(server.serve(sockets=[listener]))
         for server, listener in zip(servers, listeners, strict=True)
@@ -235,7 +237,13 @@ async def _serve(
         await asyncio.gather(*tasks)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """
+    Return a socket that listens there; port 0 takes a free one.
+
+    Raises:
+        EnvironmentInUseError: The port is taken, or the address is none of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named as TCP, so that asyncio turns Nagle's algorithm off, as it does for sockets it makes.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-import uvicorn
 from starlette.types import ASGIApp
 
 from dovetail.core.clock import Clock
 from dovetail.core.transport import HttpRequest, HttpResponse, Transport
+from dovetail.simulator_sdk.sandbox import listen, server_of
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 
@@ -90,28 +89,11 @@ class WatchedTransport:
         await self._inner.close()
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @contextlib.asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[str]:
     """Serve an application on a free loopback port and yield its base URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setblocking(False)
-        server = _Server(
-            uvicorn.Config(
-                app,
-                interface="asgi3",
-                log_level="critical",
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                timeout_graceful_shutdown=1,
-            )
-        )
+    with listen("127.0.0.1", 0) as listener:
+        server = server_of(app)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             while not server.started:  # noqa: ASYNC110 - uvicorn tells in no other way
