@@ -110,7 +110,7 @@ async def place_of_a_write(stand: Stand, action: str) -> dict[str, Any]:
     if not sent:
         pytest.skip(f"{stand.bench.connector.platform} says in no request what it writes")
     if action != "delete":
-        await stand.made(stand.delete(result.id or ""))
+        stand.remove(result.id or "")
     path = urlsplit(sent[0].url).path.removeprefix(urlsplit(stand.simulator.base_url).path)
     for own in (result.id, write.key):
         path = path.replace(own, "*") if own else path

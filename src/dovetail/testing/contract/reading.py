@@ -103,10 +103,14 @@ class ReadingRules(Rules):
 
     async def test_what_is_not_declared_is_refused_before_any_call(self, indoors: Setting) -> None:
         async with indoors.stand() as stand:
-            declared = stand.resource.capabilities
+            declared, text = stand.resource.capabilities, stand.sample.text
             for needed, work in (
                 (READ, stand.page),
                 (Capability.READ_MANY, lambda: stand.fetch("1")),
+                (
+                    Capability.FIND,
+                    lambda: stand.records.find_many(stand.resource, text, ["x"], stand.fields),
+                ),
                 (Capability.CREATE, lambda: stand.write(stand.create())),
                 (Capability.UPDATE, lambda: stand.write(stand.update("1"))),
                 (Capability.DELETE, lambda: stand.write(stand.delete("1"))),
