@@ -4,12 +4,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from dovetail.connector_sdk.auth import BearerToken
 from dovetail.connectors.hubspot import HubSpot
 from dovetail.errors import PermanentError, UsageError
 from dovetail.simulators.hubspot import HubSpotSimulator
 from dovetail.testing import pytest_plugin
 from dovetail.testing.contract import Bench, ConnectorContract, Sample
+from dovetail.testing.contract.failing import FailingRules
+from dovetail.testing.contract.rule import Setting
 from dovetail.testing.contract.secrecy import check_error, check_hidden
+from dovetail.testing.contract.stand import IN_PROCESS
 from dovetail.testing.contract.value import agree, is_rounded
 
 SAMPLE = Sample(record=lambda n: {"email": f"c{n}@example.com"}, text="firstname")
@@ -28,6 +32,33 @@ def test_a_bench_without_good_samples_says_so(samples, told):
 
     with pytest.raises(UsageError, match=told):
         Acme().pytest_generate_tests(metafunc)
+
+
+class TenantToken(BearerToken):
+    """A token, and the name of a tenant that only the bench knows."""
+
+    async def headers(self, credentials):
+        named = {"X-Tenant": credentials.require("tenant")}
+        return named | await super().headers(credentials)
+
+
+class TenantHubSpot(HubSpot):
+    auth = TenantToken()
+
+
+@pytest.mark.parametrize(
+    "rule", ["test_a_token_that_ended_is_renewed_once", "test_wrong_credentials_are_refused"]
+)
+async def test_credentials_of_the_bench_are_there_in_every_rule(rule):
+    bench = Bench(
+        connector=TenantHubSpot,
+        simulator=HubSpotSimulator,
+        samples={"contacts": SAMPLE},
+        credentials={"tenant": "north"},
+    )
+    indoors = Setting(bench, HubSpot.resource("contacts"), IN_PROCESS)
+
+    await getattr(FailingRules(), rule)(indoors)
 
 
 def test_an_error_without_advice_is_not_enough():

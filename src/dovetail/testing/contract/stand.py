@@ -50,10 +50,13 @@ class Stand:
     resource: Resource
     clock: Clock
     simulator: Simulator
-    connector: Connector
     transport: WatchedTransport
     webhooks: AsgiTransport
-    number: int = field(default=0)
+    connector: Connector = field(init=False)
+    number: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.connector = self.another()
 
     @property
     def sample(self) -> Sample:
@@ -76,10 +79,14 @@ class Stand:
         return self.transport.exchanges
 
     @property
+    def credentials(self) -> dict[str, str]:
+        """Those that the simulator names, and those of the bench."""
+        return {**self.simulator.credentials, **self.bench.credentials}
+
+    @property
     def secrets(self) -> frozenset[str]:
         """What no text may hold."""
-        credentials = {**self.simulator.credentials, **self.bench.credentials}
-        return secrets_of(credentials, self.simulator.webhook_secret)
+        return secrets_of(self.credentials, self.simulator.webhook_secret)
 
     # The platform's side.
 
@@ -221,7 +228,30 @@ class Stand:
 
     def another(self, access: Access | None = None) -> Connector:
         """Return a second connector of the same account, as another process has one."""
-        return _connector(self.bench, self.simulator, self.transport, self.clock, access)
+        kind, settings = self.bench.connector, self.bench.settings
+        api = Api(
+            platform=kind.platform,
+            title=kind.title,
+            base_url=self.simulator.base_url,
+            auth=kind.auth,
+            credentials=access or Credentials(self.credentials),
+            transport=self.transport,
+            budget=StoredBudget(
+                store=MemoryBudgetStore(),
+                account="contract",
+                limits=kind.limits,
+                concurrency=kind.concurrency,
+                settings=settings,
+                clock=self.clock,
+                remaining_header=kind.remaining,
+                size_header=kind.sizes,
+            ),
+            clock=self.clock,
+            error_rules=kind.error_rules,
+            explain=kind.explain,
+            settings=settings,
+        )
+        return kind(api)
 
     @contextmanager
     def as_another(self, access: Access | None = None) -> Iterator[None]:
@@ -280,11 +310,10 @@ async def set_up(bench: Bench, resource: Resource, way: str) -> AsyncIterator[St
             simulator.base_url = await stack.enter_async_context(served(simulator.app))
         stack.push_async_callback(inner.close)
         transport = WatchedTransport(inner, clock)
-        connector = _connector(bench, simulator, transport, clock, None)
-        stand = Stand(bench, resource, clock, simulator, connector, transport, webhooks)
+        stand = Stand(bench, resource, clock, simulator, transport, webhooks)
         with silence.kept():
-            if isinstance(connector, Records):
-                await connector.prepare(resource)
+            if isinstance(stand.connector, Records):
+                await stand.connector.prepare(resource)
                 transport.exchanges.clear()
             yield stand
         check_hidden(silence.text, stand.secrets, "what was logged or printed")
@@ -292,39 +321,6 @@ async def set_up(bench: Bench, resource: Resource, way: str) -> AsyncIterator[St
     await asyncio.sleep(0)
     left = [task for task in asyncio.all_tasks() - before if not task.done()]
     assert not left, f"after closing, something still runs: {left[0]!r}"
-
-
-def _connector(
-    bench: Bench,
-    simulator: Simulator,
-    transport: Transport,
-    clock: Clock,
-    access: Access | None,
-) -> Connector:
-    kind = bench.connector
-    api = Api(
-        platform=kind.platform,
-        title=kind.title,
-        base_url=simulator.base_url,
-        auth=kind.auth,
-        credentials=access or Credentials({**simulator.credentials, **bench.credentials}),
-        transport=transport,
-        budget=StoredBudget(
-            store=MemoryBudgetStore(),
-            account="contract",
-            limits=kind.limits,
-            concurrency=kind.concurrency,
-            settings=bench.settings,
-            clock=clock,
-            remaining_header=kind.remaining,
-            size_header=kind.sizes,
-        ),
-        clock=clock,
-        error_rules=kind.error_rules,
-        explain=kind.explain,
-        settings=bench.settings,
-    )
-    return kind(api)
 
 
 def ids_of(records: Sequence[RemoteRecord]) -> list[str]:
