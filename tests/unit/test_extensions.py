@@ -172,6 +172,25 @@ def test_a_person_reads_why_a_connector_cannot_be_used(offered, capsys):
     assert "Correct the package or uninstall it" in told.err.replace("\n", " ")
 
 
+def test_a_broken_simulator_is_told_beside_its_connector(offered, capsys):
+    offered("acme_half", GOOD)
+    offered("acme_gone", GOOD, "dovetail.simulators", value="NoSimulator")
+    exit_code, rows = listed(capsys)
+
+    assert exit_code == 1
+    assert "has no attribute 'NoSimulator'" in rows["acme", "broken"]["reason"]
+    assert ("acme", "ready") not in rows
+
+
+def test_a_broken_simulator_without_a_connector_is_told_too(offered, capsys):
+    offered("acme_alone", "import nothing_of_that_name", "dovetail.simulators")
+    exit_code, rows = listed(capsys)
+
+    assert exit_code == 1
+    assert rows["acme", "broken"]["package"] == "acme_alone 1.2"
+    assert "No module named 'nothing_of_that_name'" in rows["acme", "broken"]["reason"]
+
+
 def test_the_doctor_finds_it(offered, capsys, tmp_path):
     offered("acme_ill", "import nothing_of_that_name")
     code = run(["doctor", "--database", str(tmp_path / "none.db"), "--port", "0", "--json"])

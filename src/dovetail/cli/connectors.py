@@ -33,8 +33,8 @@ def connectors(screen: Screen) -> int:
     List the connectors that there are.
 
     They come with Dovetail, or with an installed package. Each is imported. Ends with exit code 1
-    when one of a package cannot be used: it is broken, or has the name of a connector that comes
-    with Dovetail.
+    when one of a package cannot be used: it or its simulator is broken, or it has the name of a
+    connector that comes with Dovetail.
     """
     rows = _rows()
     if screen.json:
@@ -72,11 +72,12 @@ def _rows() -> list[Row]:
         platforms,
         refused_connectors,
     )
-    from dovetail.core.extension import CONNECTORS, extensions
+    from dovetail.core.extension import CONNECTORS, SIMULATORS, extensions
     from dovetail.errors import BrokenExtensionError
 
-    # By name: the product does not import simulators, this command only asks which there are.
-    simulated = importlib.import_module("dovetail.simulator_sdk.sandbox").simulated_platforms()
+    # By name: the product imports no simulators; this command imports those of other packages.
+    sandbox = importlib.import_module("dovetail.simulator_sdk.sandbox")
+    simulated = sandbox.simulated_platforms()
     rows = []
     for name in platforms():
         is_ours = name in built_in_platforms()
@@ -84,11 +85,19 @@ def _rows() -> list[Row]:
         package = "dovetail" if is_ours else " and ".join(one.package for one in brought)
         try:
             kind = connector_class(name)
+            if name in extensions(SIMULATORS):
+                sandbox.simulator_class(name)
         except BrokenExtensionError as error:
             rows.append(Row(name, "", package, [], name in simulated, _BROKEN, error.message))
             continue
         held = [resource.name for resource in kind.resources]
         rows.append(Row(name, kind.title, package, held, name in simulated, _READY))
+    for name in sorted(set(extensions(SIMULATORS)) - set(platforms())):
+        try:
+            sandbox.simulator_class(name)
+        except BrokenExtensionError as error:
+            package = error.facts["package"]
+            rows.append(Row(name, "", package, [], True, _BROKEN, error.message))
     for refused in refused_connectors():
         platform, package = refused.facts["platform"], refused.facts["package"]
         rows.append(Row(platform, "", package, [], False, _REFUSED, refused.message))

@@ -99,18 +99,12 @@ def _python() -> Finding:
 
 def _packages() -> list[Finding]:
     """Look at the connectors of other packages: what is broken cannot be synced."""
-    from dovetail.connector_sdk.registry import connector_class, platforms, refused_connectors
-    from dovetail.errors import BrokenExtensionError
+    from dovetail.connector_sdk.registry import broken_connectors, refused_connectors
 
-    wrong = list(refused_connectors())
-    for name in platforms():
-        try:
-            connector_class(name)
-        except BrokenExtensionError as error:
-            wrong.append(error)
     advice = "`dovetail connectors`"
     return [
-        Finding(PROBLEM, f"connector {one.facts['platform']}", one.message, advice) for one in wrong
+        Finding(PROBLEM, f"connector {one.facts['platform']}", one.message, advice)
+        for one in (*refused_connectors(), *broken_connectors())
     ]
 
 

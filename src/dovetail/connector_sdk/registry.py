@@ -63,6 +63,17 @@ def refused_connectors() -> list[BrokenExtensionError]:
     ]
 
 
+def broken_connectors() -> list[BrokenExtensionError]:
+    """Return why each other connector of a package cannot be used; all are imported."""
+    broken = []
+    for name in platforms():
+        try:
+            connector_class(name)
+        except BrokenExtensionError as error:
+            broken.append(error)
+    return broken
+
+
 @cache
 def _loaded(added: Extension) -> type[Connector]:
     return added.load(Connector)
