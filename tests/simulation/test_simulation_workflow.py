@@ -22,7 +22,7 @@ ERRAND = "J1"
 
 
 def entry(kind: int, step: str, until: int = 0) -> Noted:
-    return Noted(kind, step, json.encode({"until": until}), 0)
+    return Noted(kind, step, json.encode({"until": until}))
 
 
 def evidence_of(errand: SimulatedErrand, status: int = DONE, **story: Any) -> Evidence:

@@ -100,12 +100,10 @@ class Absorber:
             if internal_id is not None:
                 touched[internal_id] = None
         hubs = [self.ledger.hubs[internal_id] for internal_id in touched]
-        for spoke in self.ledger.entity.spokes:
-            self.ledger.references.load_ours(spoke, hubs)
+        hubs = [hub for hub in hubs if hub.record is not None or hub.is_new]
         for hub in hubs:
-            if hub.record is not None or hub.is_new:
-                self._rekey(hub.id)
-                self.ledger.fan_out(hub)
+            self._rekey(hub.id)
+        self.ledger.fan_out(hubs)
         if self._is_own:
             for name in ("seen", "echoes", "stale"):
                 key = (self.spoke.connection_id, name)
@@ -116,13 +114,13 @@ class Absorber:
         ids = [record.id for record in records]
         ids += [record.merged_into for record in records if record.merged_into]
         ledger.load_external(connection_id, ids)
-        ledger.references.load_theirs(self.spoke, records)
+        ledger.references.load_theirs(self.spoke, [one.fields for one in records])
         linked = (ledger.link(connection_id, external_id) for external_id in ids)
         ledger.load_internal(link.internal_id for link in linked if link and link.internal_id)
         unknown = [record for record in records if self._is_unmatched(record)]
         if not unknown:
             return
-        keys = (self._key(self._read(record)) for record in unknown)
+        keys = (self._key(self.read(record)) for record in unknown)
         ledger.load_keys([key for key in keys if key])
         intents = load_intents(ledger.tx, connection_id, ledger.entity.name)
         self._intents = {id: one for id, one in intents.items() if one.state == SENT}
@@ -137,8 +135,9 @@ class Absorber:
         ledger, spoke = self.ledger, self.spoke
         ledger.counts[spoke.connection_id, "seen"] += 1
         link = ledger.link(spoke.connection_id, record.id)
-        if record.deleted or record.merged_into not in (None, record.id):
-            return self._take_ended(record, link, read_micros)
+        is_merged = bool(record.merged_into) and record.merged_into != record.id
+        if is_merged or record.deleted:
+            return self._take_ended(record, link, read_micros, is_merged=is_merged)
         if link is not None:
             ledger.references.linked(link)
             if self._is_settled(link, record, read_micros):
@@ -165,10 +164,12 @@ class Absorber:
         changed = settle(ledger, spoke, link, hub, theirs, modified)
         return hub.id if changed else None
 
-    def _take_ended(self, record: RemoteRecord, link: Link | None, read_micros: int) -> str | None:
+    def _take_ended(
+        self, record: RemoteRecord, link: Link | None, read_micros: int, *, is_merged: bool
+    ) -> str | None:
         ledger, spoke = self.ledger, self.spoke
         ledger.references.ended(spoke.connection_id, record.id)
-        if record.merged_into and record.merged_into != record.id:
+        if is_merged:
             return absorb_merge(ledger, spoke, record, link)
         is_probe = to_micros(record.modified_at) == read_micros
         absorb_gone(ledger, spoke, record, link, is_probe=is_probe)
@@ -200,7 +201,7 @@ class Absorber:
             return False
         # Read before our last write came through, and the platform's clock cannot tell the two
         # apart. If it shows anything else than we know, look again instead of guessing.
-        values = self._read(record) | self._told(record, link, None).values
+        values = self.read(record) | self._told(record, link, None).values
         if any(link.seen.get(name) != value for name, value in values.items()):
             self.ledger.refetch(self.spoke, record.id)
         self.ledger.counts[link.connection_id, "stale"] += 1
@@ -224,7 +225,7 @@ class Absorber:
         }
         return self.ledger.references.told(self.spoke, record.fields, held, lasting=lasting)
 
-    def _read(self, record: RemoteRecord) -> dict[str, Any]:
+    def read(self, record: RemoteRecord) -> dict[str, Any]:
         """Return the literal values that our fields can hold, references apart."""
         entity = self.ledger.entity.entity
         values: dict[str, Any] = {}
@@ -240,8 +241,8 @@ class Absorber:
         return values
 
     def _values(self, record: RemoteRecord, link: Link | None) -> dict[str, Any]:
-        """As `_read`; the first sight of a value that cannot be held is recorded."""
-        values = self._read(record)
+        """As `read`; the first sight of a value that cannot be held is recorded."""
+        values = self.read(record)
         for their_name, our_name in self.spoke.fields.items():
             if our_name in self.spoke.references:
                 continue
@@ -316,7 +317,8 @@ class Absorber:
         for internal_id, intent in self._open_intents(record):
             if self.ledger.links_of(internal_id, self.spoke.connection_id):
                 continue
-            told = {name: value for name, value in intent.fields.items() if value is not None}
+            references = self.spoke.references
+            told = {name: v for name, v in intent.fields.items() if name not in references}
             agreed = [
                 name for name, value in told.items()
                 if name in theirs and equivalent(entity, name, value, theirs[name])

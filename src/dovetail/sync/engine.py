@@ -17,7 +17,7 @@ from dovetail.runtime.log import EventDraft, EventLog
 from dovetail.runtime.retry import Retry
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.sync.conflict import PENDING
-from dovetail.sync.draft import CHANGED, PUSH, REFER
+from dovetail.sync.draft import CHANGED, PUSH, REFER, SOURCE
 from dovetail.sync.fetch import Fetch
 from dovetail.sync.gate import Gate
 from dovetail.sync.ledger import Desk
@@ -167,7 +167,7 @@ class SyncEngine:
                 "connection_id": connection_id,
             },
             business_id=route.plan.business_id,
-            source="sync:schedule",
+            source=SOURCE + "schedule",
         )
 
     async def request_poll(
@@ -195,7 +195,7 @@ class SyncEngine:
 
     async def status(self) -> SyncStatus:
         """Return where every spoke stands."""
-        return await self._store.read(lambda tx: read_status(tx, self.plans, (PUSH, REFER)))
+        return await self._store.read(lambda tx: read_status(tx, self.plans))
 
     async def list_conflicts(
         self, business_id: str, *, status: str | None = PENDING, limit: int = 100

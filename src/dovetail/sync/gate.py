@@ -35,6 +35,7 @@ from dovetail.runtime.refusal import (
     take_untold,
 )
 from dovetail.runtime.store.port import Store, Tx
+from dovetail.sync.draft import SOURCE
 from dovetail.sync.ledger import Desk
 from dovetail.sync.platform import ConnectionSource
 
@@ -183,7 +184,7 @@ def _draft(refusal: Refusal, integration_id: str, business_id: str, platform: st
             "since": refusal.since.isoformat(),
         },
         business_id=business_id,
-        source="sync:engine",
+        source=SOURCE + "engine",
     )
 
 

@@ -43,7 +43,7 @@ from dovetail.sync.link import (
     links_by_internal,
     save_links,
 )
-from dovetail.sync.plan import Plans, Route, SpokePlan
+from dovetail.sync.plan import Plans, Route, SpokePlan, SpokeRoute
 from dovetail.sync.policy import Rules
 from dovetail.sync.reference import References
 
@@ -258,12 +258,15 @@ class Ledger:
         due = self.now + after
         self._drafts.append(changed_draft(spoke, external_id, self.plan.business_id, due))
 
-    def fan_out(self, hub: Hub) -> None:
+    def fan_out(self, hubs: Sequence[Hub]) -> None:
         """Ask for a push wherever a spoke does not hold what it should."""
         for spoke in self.entity.spokes:
-            if self.plan.writes(spoke) and self._lacks(hub, spoke):
-                self.push(spoke.connection_id, hub.id)
-        self._tell_others(hub)
+            self.references.load_ours(spoke, hubs)
+        for hub in hubs:
+            for spoke in self.entity.spokes:
+                if self.plan.writes(spoke) and self._lacks(hub, spoke):
+                    self.push(spoke.connection_id, hub.id)
+            self._tell_others(hub)
 
     def save(self, source: SpokePlan | None = None) -> None:
         """Write everything, then append the events that follow; *source* caused them."""
@@ -368,3 +371,10 @@ class Ledger:
         self._drafts, self._pushes = [], {}
         if drafts:
             self.desk.log.append(self.tx, drafts)
+
+
+def record_trouble(tx: Tx, desk: Desk, route: SpokeRoute, message: str, code: str) -> None:
+    """Record an error of a whole spoke, whose other work goes on."""
+    ledger = Ledger(tx, desk, Route(route.plan, route.entity))
+    ledger.add_error(route.at, message, code, internal_id=None, external_id=None)
+    ledger.save(route.at)

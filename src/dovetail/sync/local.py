@@ -8,6 +8,7 @@ from dovetail.model.event import Event
 from dovetail.runtime.handler import Outcome
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.sync.conflict import close_conflict
+from dovetail.sync.draft import SOURCE
 from dovetail.sync.ledger import Desk, Ledger
 from dovetail.sync.link import ACTIVE, DETACHED
 from dovetail.sync.plan import Deletes, Route
@@ -23,7 +24,7 @@ class LocalEdits:
     def accepts(self, event: Event) -> bool:
         """Return whether the event is an edit made here, of something that is synced."""
         name = event.type.rpartition(".")[0]
-        return not event.source.startswith("sync:") and bool(
+        return not event.source.startswith(SOURCE) and bool(
             self._desk.plans.routes(event.business_id, name)
         )
 
@@ -46,6 +47,7 @@ def look_at(tx: Tx, desk: Desk, route: Route, ids: Sequence[str]) -> None:
     """Stamp what was edited here and ask for the pushes that it needs."""
     ledger = Ledger(tx, desk, route)
     ledger.load_internal(ids)
+    edited = []
     for hub in list(ledger.hubs.values()):
         if hub.record is None:
             _let_go(ledger, hub.id)
@@ -55,7 +57,8 @@ def look_at(tx: Tx, desk: Desk, route: Route, ids: Sequence[str]) -> None:
         hub.tidy(ledger.entity.our_fields)
         ledger.rekey(hub)
         _close_agreed(ledger, hub.id)
-        ledger.fan_out(hub)
+        edited.append(hub)
+    ledger.fan_out(edited)
     ledger.save()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from dovetail.connector_sdk.record import RemoteRecord, Write, WriteResult
 from dovetail.errors import (
@@ -20,7 +19,7 @@ from dovetail.runtime.handler import Outcome
 from dovetail.runtime.store.port import Tx
 from dovetail.sync.absorb import Absorber
 from dovetail.sync.breaker import note_write
-from dovetail.sync.canonical import equivalent, literal
+from dovetail.sync.canonical import equivalent
 from dovetail.sync.conflict import record_identity_conflict
 from dovetail.sync.intent import REFUSED, Intent, remove_intents, save_intents
 from dovetail.sync.ledger import Desk, Ledger
@@ -84,6 +83,8 @@ class _Settlement:
         ids = {write.id for write in self.outgoing.writes} | {result.id for result in results}
         ids |= {record.id for record in existing}
         self.ledger.load_external(self.spoke.connection_id, [id for id in ids if id])
+        shown = [result.record.fields for result in results if result.record is not None]
+        self.ledger.references.load_theirs(self.spoke, shown)
 
     def take(self, write: Write, result: WriteResult, existing: RemoteRecord | None) -> None:
         if result.error is not None:
@@ -166,15 +167,9 @@ class _Settlement:
     def _agree(self, link: Link, internal_id: str, record: RemoteRecord) -> None:
         """Base = what was read back where it means what was sent, otherwise what was sent."""
         entity = self.ledger.entity.entity
-        back: dict[str, Any] = {}
         held = {name: [self.outgoing.sent[internal_id].get(name)] for name in self.spoke.references}
+        back = self._absorber.read(record)
         back |= self.ledger.references.told(self.spoke, record.fields, held).values
-        for their, our in self.spoke.fields.items():
-            if their in record.fields and our not in self.spoke.references:
-                try:
-                    back[our] = literal(entity, our, record.fields[their])
-                except ValueError:
-                    continue
         for name, value in self.outgoing.sent[internal_id].items():
             # A value that comes back as another one is a change made there, and is absorbed as
             # such from the same record.

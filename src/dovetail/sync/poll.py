@@ -11,14 +11,14 @@ from dovetail.connector_sdk.lane import Lane, lane
 from dovetail.connector_sdk.record import Page
 from dovetail.core import json
 from dovetail.core.clock import to_micros
-from dovetail.errors import ConnectorError, CursorExpiredError
+from dovetail.errors import CursorExpiredError
 from dovetail.model.event import Event
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.sync.absorb import MAX_RECORDS, AbsorbReport, absorb
 from dovetail.sync.cursor import load_cursor, missing_after, save_cursor, save_sweep
 from dovetail.sync.draft import push_draft, push_key
-from dovetail.sync.ledger import Desk, Ledger
-from dovetail.sync.plan import Route, SpokeRoute
+from dovetail.sync.ledger import Desk, record_trouble
+from dovetail.sync.plan import SpokeRoute
 from dovetail.sync.platform import Platforms
 from dovetail.sync.sweep import Sweep, is_due, needs_sweep
 
@@ -104,7 +104,11 @@ class Poll:
             def work(tx: Tx, chunk: list = chunk, last: bool = last) -> AbsorbReport:  # type: ignore[type-arg]
                 report = absorb(tx, self._desk, route, chunk, read_at)
                 if last:
-                    _tell(tx, self._desk, route, page.trouble)
+                    if page.trouble is not None:
+                        # Reading goes on all the same.
+                        record_trouble(
+                            tx, self._desk, route, page.trouble.message, page.trouble.code
+                        )
                     save_cursor(
                         tx,
                         route.at.connection_id,
@@ -146,12 +150,3 @@ class Poll:
         now = to_micros(self._desk.clock.now())
         save_sweep(tx, spoke.connection_id, name, now, swept_to=swept_to, done=done)
         return None if done else swept_to
-
-
-def _tell(tx: Tx, desk: Desk, route: SpokeRoute, trouble: ConnectorError | None) -> None:
-    """Record what went wrong although reading goes on."""
-    if trouble is None:
-        return
-    ledger = Ledger(tx, desk, Route(route.plan, route.entity))
-    ledger.add_error(route.at, trouble.message, trouble.code, internal_id=None, external_id=None)
-    ledger.save(route.at)

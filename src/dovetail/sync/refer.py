@@ -10,6 +10,7 @@ from dovetail.runtime.store.port import Store, Tx
 from dovetail.sync.ledger import Desk, Ledger
 from dovetail.sync.link import ACTIVE
 from dovetail.sync.plan import Route, SpokeRoute
+from dovetail.sync.reference import awaited
 from dovetail.sync.settle import settle
 
 
@@ -41,11 +42,14 @@ def refer(tx: Tx, desk: Desk, route: SpokeRoute, external_ids: Sequence[str]) ->
         if (link := ledger.link(spoke.connection_id, id)) is not None and link.awaited
     ]
     ledger.load_internal(link.internal_id for link in links if link.internal_id)
+    ledger.references.load_theirs(spoke, [awaited(spoke, link) for link in links])
+    changed = []
     for link in links:
         told = ledger.references.settled(spoke, link)
         hub = ledger.hubs.get(link.internal_id or "")
         if not told or hub is None or hub.record is None or link.state != ACTIVE:
             link.seen.update(told)
         elif settle(ledger, spoke, link, hub, told, link.seen_modified_at or 0):
-            ledger.fan_out(hub)
+            changed.append(hub)
+    ledger.fan_out(changed)
     ledger.save(spoke)

@@ -20,9 +20,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dovetail.connector_sdk.record import RemoteRecord
 from dovetail.runtime.log import EventDraft
-from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.port import Tx, once_per_database
 from dovetail.runtime.store.schema import records
 from dovetail.sync.draft import changed_draft, push_draft, push_key, refer_draft
 from dovetail.sync.hub import Hub
@@ -75,12 +74,12 @@ class References:
         self._ended: list[tuple[str, str]] = []
         self._doubts: dict[_Target, None] = {}
 
-    def load_theirs(self, spoke: SpokePlan, found: Iterable[RemoteRecord]) -> None:
-        """Look up what some records of a platform point to."""
+    def load_theirs(self, spoke: SpokePlan, shown: Iterable[Mapping[str, Any]]) -> None:
+        """Look up what some records of a platform, given as their fields, point to."""
         wanted: dict[str, list[str]] = {}
-        for record in found:
+        for fields in shown:
             for their_name, _, target in spoke.pointers:
-                wanted.setdefault(target, []).extend(_ids(record.fields.get(their_name)))
+                wanted.setdefault(target, []).extend(_ids(fields.get(their_name)))
         for target, ids in wanted.items():
             self._find_theirs(spoke.connection_id, target, ids)
 
@@ -164,9 +163,8 @@ class References:
 
     def settled(self, spoke: SpokePlan, link: Link) -> dict[str, str | None]:
         """Return the references that a link waited for and that can be told now."""
-        names = {name: their for their, name, _ in spoke.pointers}
-        shown = {names[name]: id for name, id in link.awaited.items() if name in names}
-        told = self.told(spoke, shown, {name: [link.base.get(name)] for name in names})
+        held = {name: [link.base.get(name)] for _, name, _ in spoke.pointers}
+        told = self.told(spoke, awaited(spoke, link), held)
         self.note(spoke, link, told)
         return told.values
 
@@ -221,12 +219,8 @@ class References:
 
     def save(self) -> list[EventDraft]:
         """Write what waits, and return the events of what need not wait any more."""
-        fresh = self._tx.insert(sync_references)
-        names = [column.name for column in sync_references.c]
-        self._tx.run(
-            fresh.on_conflict_do_nothing(),
-            [dict(zip(names, row, strict=True)) for row in self._waits],
-        )
+        names = sync_references.c.keys()
+        self._tx.run(_wait(self._tx), [dict(zip(names, row, strict=True)) for row in self._waits])
         self._waits = {}
         drafts = [*self._told_drafts(), *self._push_drafts(), *self._changed_drafts()]
         self._linked, self._ended, self._doubts = [], [], {}
@@ -329,10 +323,20 @@ class References:
         )
 
 
+def awaited(spoke: SpokePlan, link: Link) -> dict[str, str]:
+    """Return their field -> what a link waits for."""
+    return {their: link.awaited[name] for their, name, _ in spoke.pointers if name in link.awaited}
+
+
 def _ids(value: Any) -> list[str]:
     if value is None or value == "":
         return []
     return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+@once_per_database
+def _wait(tx: Tx) -> sa.Executable:
+    return tx.insert(sync_references).on_conflict_do_nothing()
 
 
 def _some(ids: Sequence[str]) -> list[Sequence[str]]:

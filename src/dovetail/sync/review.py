@@ -133,7 +133,7 @@ def _decide_field(ledger: Ledger, link: Link, conflict: SyncConflict, take: str,
         hub.change(name, chosen)
     hub.stamp(name, Claim(chosen, ledger.now_micros, INTERNAL))
     ledger.rekey(hub)
-    ledger.fan_out(hub)
+    ledger.fan_out([hub])
     return take
 
 
@@ -162,5 +162,5 @@ def _decide_identity(
     for name, value in link.seen.items():
         link.settle(name, value)
         hub.stamp(name, Claim(hub.value(name), link.seen_modified_at or 0, link.connection_id))
-    ledger.fan_out(hub)
+    ledger.fan_out([hub])
     return take

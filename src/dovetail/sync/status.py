@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,6 +16,7 @@ from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import OPEN, SCHEDULED, deliveries, events, records
 from dovetail.sync.conflict import PENDING
 from dovetail.sync.counter import read_counts
+from dovetail.sync.draft import PUSH, REFER
 from dovetail.sync.link import QUARANTINED
 from dovetail.sync.plan import Plans, SpokeRoute
 from dovetail.sync.schema import sync_cursors, sync_links, sync_references
@@ -66,12 +66,12 @@ class SyncStatus:
         return all(one.is_caught_up and not one.pending_pushes for one in self.spokes)
 
 
-def read_status(tx: Tx, plans: Plans, handlers: Sequence[str]) -> SyncStatus:
-    """Return where every spoke stands; the work of *handlers* ends in writes."""
+def read_status(tx: Tx, plans: Plans) -> SyncStatus:
+    """Return where every spoke stands."""
     counts = read_counts(tx)
     cursors = {(row.connection_id, row.entity): row for row in tx.rows(sa.select(sync_cursors))}
     links = _count_links(tx)
-    pushes = _count_pushes(tx, handlers)
+    pushes = _count_pushes(tx)
     references = _count_references(tx)
     refusals = list_refusals(tx)
     conflicts = _count_conflicts(tx, {plan.business_id for plan in plans.all})
@@ -114,13 +114,13 @@ def _count_links(tx: Tx) -> dict[tuple[str, str], dict[str, int]]:
     return found
 
 
-def _count_pushes(tx: Tx, handlers: Sequence[str]) -> Counter[tuple[str, str]]:
+def _count_pushes(tx: Tx) -> Counter[tuple[str, str]]:
     """Count the records that wait, not the events: those of one record are one push."""
     waiting = tx.rows(
         sa.select(events.c.key)
         .distinct()
         .join(deliveries, deliveries.c.event_seq == events.c.seq)
-        .where(deliveries.c.handler.in_(handlers), deliveries.c.status.in_((OPEN, SCHEDULED)))
+        .where(deliveries.c.handler.in_((PUSH, REFER)), deliveries.c.status.in_((OPEN, SCHEDULED)))
     )
     found: Counter[tuple[str, str]] = Counter()
     for row in waiting:

@@ -23,9 +23,9 @@ from dovetail.core.clock import to_micros
 from dovetail.runtime.store.port import Store, Tx
 from dovetail.sync.cursor import load_cursor, save_check
 from dovetail.sync.fetch import absorb_all, read_again
-from dovetail.sync.ledger import Desk, Ledger
+from dovetail.sync.ledger import Desk, record_trouble
 from dovetail.sync.link import ACTIVE
-from dovetail.sync.plan import Route, SpokeRoute
+from dovetail.sync.plan import SpokeRoute
 from dovetail.sync.schema import sync_links
 
 log = structlog.get_logger("dovetail.sync")
@@ -101,8 +101,7 @@ class Sweep:
         # Platforms change references without telling so by the record's time: those are looked at
         # as well, now that they are here.
         told = found if route.at.references else _whole(found, ended)
-        if told:
-            await absorb_all(self._store, self._desk, route, told, read_at)
+        await absorb_all(self._store, self._desk, route, told, read_at)
         return ids[-1] if len(ids) == resource.read_batch else None
 
     async def _doubt(self, route: SpokeRoute, gone: int, asked: int) -> None:
@@ -113,12 +112,9 @@ class Sweep:
         )
         log.error("too_many_gone", connection=route.at.connection_id, gone=gone, asked=asked)
 
-        def work(tx: Tx) -> None:
-            ledger = Ledger(tx, self._desk, Route(route.plan, route.entity))
-            ledger.add_error(route.at, message, "too-many-gone", internal_id=None, external_id=None)
-            ledger.save(route.at)
-
-        await self._store.write(work)
+        await self._store.write(
+            lambda tx: record_trouble(tx, self._desk, route, message, "too-many-gone")
+        )
 
 
 def _save(tx: Tx, *, connection_id: str, entity: str, now: int, to: str | None) -> None:
@@ -127,8 +123,6 @@ def _save(tx: Tx, *, connection_id: str, entity: str, now: int, to: str | None) 
 
 def _whole(found: Sequence[RemoteRecord], ended: Sequence[RemoteRecord]) -> list[RemoteRecord]:
     """Return the records that ended, with those that they became."""
-    if not ended:
-        return []
     survivors = {one.merged_into for one in ended if one.merged_into}
     return [*ended, *(one for one in found if one.id in survivors and one not in ended)]
 

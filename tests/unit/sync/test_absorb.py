@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import sqlalchemy as sa
 
 from dovetail.connector_sdk.record import RemoteRecord
@@ -369,4 +370,15 @@ async def test_a_text_that_no_database_keeps_does_not_stop_its_page(bench):
 
     assert sorted(str(one.first_name) for one in await b.contacts()) == ["Ada", "None", "None"]
     assert len(await b.all(SyncError)) == 2
+    await b.close()
+
+
+async def test_a_record_that_was_merged_into_nothing_is_alive(bench):
+    b = await bench().start(*TWO)
+    await tell(b, "a", seen(b, "1", First="Ada", Email="ada@x.com"))
+    later = seen(b, "1", at=5, First="Ada", Email="ada@x.com", Phone="5")
+    await tell(b, "a", msgspec.structs.replace(later, merged_into=""))
+
+    assert await states(b) == {"1": "active"}
+    assert [one.phone for one in await b.contacts()] == ["5"]
     await b.close()

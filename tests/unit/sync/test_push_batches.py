@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from dovetail.errors import TransientError
 
 
@@ -55,6 +57,31 @@ async def test_a_platform_that_is_busy_in_the_middle_gets_the_rest_later(bench):
     assert b["b"].calls.count("write") == 4, "the first call's records are not sent again"
     assert "look_up" not in b["b"].calls
     assert b.failures == []
+    await b.close()
+
+
+async def test_a_platform_that_cannot_be_read_in_the_middle_keeps_what_was_done(bench):
+    b = await bench().start(("a", {}), ("b", {"write_batch": 20}))
+    for number in range(40):
+        b["a"].add(First="A", Email=f"{number}@x.com")
+    await b.settle()
+    ids = [one.id for one in await b.contacts()]
+    for id in ids:
+        await b.update(id, phone="1")
+    read, refusals = b["b"].read_many, iter([False, True])
+
+    async def read_or_refuse(*arguments):
+        if next(refusals, False):
+            raise TransientError("busy", platform="b")
+        return await read(*arguments)
+
+    b["b"].read_many = read_or_refuse
+    facts = {"connection_id": "b", "entity": "contact"}
+    events = [SimpleNamespace(payload={**facts, "internal_id": id}) for id in ids]
+    outcomes = await b.engine._push.handle(events)
+
+    assert outcomes.count(None) == len(b["b"].find(Phone="1")) == 20
+    assert sum(isinstance(one, TransientError) for one in outcomes) == 20
     await b.close()
 
 

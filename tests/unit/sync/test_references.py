@@ -226,3 +226,25 @@ async def test_an_edge_that_is_refused_holds_no_other_value_up(pairs):
     assert await b.employer(first_name="Ada L") == "Acme"
     assert b.failures == []
     await b.close()
+
+
+async def test_a_create_with_a_reference_is_recognised_before_its_answer(pairs):
+    b = await pairs().begin()
+    firm = b["a"].firms.add(First="Acme", Email="acme.com")
+    await b.settle()
+    write, found = b["b"].people.write, []
+
+    async def seen_before_it_answers(*arguments):
+        results = await write(*arguments)
+        await b.engine._poll.read(b.engine.plans.spoke("b", "contact"))
+        links = await b.rows(sync_links)
+        found.extend(one for one in links if (one.connection_id, one.entity) == ("b", "contact"))
+        return results
+
+    b["b"].people.write = seen_before_it_answers
+    b["a"].people.add(First="Ada", Last="L", Company=firm)
+    await b.settle()
+
+    assert [one.state for one in found[:1]] == ["active"]
+    assert b["b"].employer(First="Ada") == "Acme"
+    await b.close()

@@ -19,7 +19,6 @@ class Noted(NamedTuple):
     kind: int
     step: str
     result: bytes
-    started_at: int
 
 
 @dataclass(slots=True)
@@ -81,7 +80,7 @@ def read_bench(tx: Tx) -> Bench:
         bench.errands.setdefault(run.key, []).append(rows[run.id])
     for row in tx.rows(sa.select(steps).order_by(steps.c.position)):
         if row.delivery_id in rows:
-            noted = Noted(row.kind, f"{row.name} {row.key}", row.result, row.started_at)
+            noted = Noted(row.kind, f"{row.name} {row.key}", row.result)
             rows[row.delivery_id].journal.append(noted)
     for row in tx.rows(sa.select(records.c.data).where(records.c.entity == "simulated_work")):
         data = json.decode(row.data)

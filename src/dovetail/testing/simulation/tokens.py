@@ -58,7 +58,7 @@ class Tokens:
         self, request: HttpRequest, life: str, clock: Clock
     ) -> Callable[[HttpResponse | None], None]:
         """Note a request that leaves; return what notes its answer, or that there is none."""
-        if request.method != "POST" or not request.url.endswith(_PATH_END):
+        if not is_token_request(request):
             return _nothing
         form = parse_qs(request.body.decode())
         token = form.get("refresh_token", [""])[0]

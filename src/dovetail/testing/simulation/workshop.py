@@ -104,7 +104,6 @@ class Workshop:
 
     def __init__(self, clock: Clock, life: Callable[[], Life], tell: Callable[[str], None]) -> None:
         self.errands: dict[str, Story] = {}
-        self.wanted: set[str] = set()
         self.confirmed: set[str] = set()
         self.repeated: list[tuple[str, str]] = []
         self.told: list[int] = []
@@ -127,9 +126,8 @@ class Workshop:
         errand = draw_errand(seed)
         if errand is not None:
             self.errands[errand.number] = Story(errand)
-            told = {name: getattr(errand, name) for name in _PLAN}
+            told = {name: getattr(errand, name) for name in SimulatedErrand.__annotations__}
             found.append(Sending(SimulatedErrand.wanted, told, {"key": errand.number}))
-        self.wanted.update(one.options["key"] for one in found)
         return found
 
     def is_meant(self, handler: str, key: str, status: int) -> bool:
@@ -350,16 +348,3 @@ def _run_id() -> int:
     context = current.get()
     assert isinstance(context, RunContext)
     return context.delivery_id
-
-
-_PLAN = (
-    "number",
-    "parts",
-    "sleep_s",
-    "answer_s",
-    "timeout_s",
-    "cancel_s",
-    "flaky",
-    "looks_back",
-    "end",
-)
