@@ -136,14 +136,14 @@ async def test_typed_values_are_written_as_hubspot_takes_them(hub):
     back = hub.contact(5, vip="true", shoe_size="42.5", colours="blue;red")
     hubspot, script = hub.connect(
         hub.key_ready(),
-        hub.batch("update", [back]),
         ("GET", "/crm/v3/properties/contacts", 200, {"results": PROPERTIES}),
+        hub.batch("update", [back]),
     )
     fields = {"vip": True, "shoe_size": 42.5, "colours": ["blue", "red"]}
     write = Write(action="update", key="k", id="5", fields=fields)
     (result,) = await hubspot.write(CONTACTS, [write], list(fields))
 
-    assert script.bodies[1]["inputs"][0]["properties"] == {
+    assert script.bodies[2]["inputs"][0]["properties"] == {
         "vip": "true",
         "shoe_size": "42.5",
         "colours": "blue;red",

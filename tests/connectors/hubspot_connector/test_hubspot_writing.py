@@ -10,6 +10,7 @@ from dovetail.core.transport import TransportError
 from dovetail.errors import (
     OutcomeUnknownError,
     PlatformUnavailableError,
+    RateLimitedError,
     RecordConflictError,
     RecordInvalidError,
     RecordNotFoundError,
@@ -119,6 +120,89 @@ async def test_a_failed_read_back_does_not_undo_what_was_written(hub):
     (result,) = await hubspot.write(CONTACTS, [update], FIELDS)
 
     assert (result.error, result.record.fields) == (None, {"firstname": "Ada"})
+
+
+LIMIT = {"status": "error", "message": "You have reached your ten_secondly_rolling limit."}
+PROPERTIES = ("GET", "/crm/v3/properties/contacts")
+VIP = {"results": [{"name": "vip", "type": "bool", "fieldType": "booleancheckbox"}]}
+FIRM = "associations.companies"
+
+
+def each_kind():
+    """Return a create, and an update of which nothing but an association is to be written."""
+    edge = Write(action="update", key="u", id="5", fields={FIRM: "9"})
+    return [create_without_our_key(), edge]
+
+
+def create_without_our_key():
+    return Write(action="create", key="k1", fields={"email": "c1@example.com"})
+
+
+def calls_of_each_kind(hub):
+    """Return the calls that write `each_kind` where our property is not unique."""
+    edge = {"results": [{"fromObjectId": 5, "toObjectId": 9, "labels": []}]}
+    return [
+        hub.key_ready(unique=False),
+        (*PROPERTIES, 200, VIP),
+        hub.batch("read", [hub.contact(5, vip="true")]),
+        hub.batch("create", [{**hub.contact(1), "objectWriteTraceId": "k1"}]),
+        # The answer to the create leaves the property out.
+        hub.batch("read", [hub.contact(1, vip="true")]),
+        ("POST", "/crm/v4/associations/contacts/companies/batch/create", 201, edge),
+    ]
+
+
+async def test_all_that_is_read_for_a_write_is_read_before_it(hub):
+    hubspot, script = hub.connect(*calls_of_each_kind(hub))
+
+    made, tied = await hubspot.write(CONTACTS, each_kind(), ["email", "vip", FIRM])
+
+    assert (made.id, made.created, made.record.fields["vip"]) == ("1", True, True)
+    assert (tied.error, tied.record.fields["vip"], tied.record.fields[FIRM]) == (None, True, "9")
+    assert script.steps == []
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+async def test_a_limit_never_hides_that_a_create_was_made(hub, number):
+    calls = calls_of_each_kind(hub)
+    calls[number] = (*calls[number][:2], 429, LIMIT)
+    hubspot, script = hub.connect(*calls)
+
+    try:
+        made, tied = await hubspot.write(CONTACTS, each_kind(), ["email", "vip", FIRM])
+    except RateLimitedError:
+        assert number <= 3, "the record was made by then"
+        assert len(script.requests) == number + 1
+    else:
+        assert number > 3
+        assert (made.id, made.created, made.error) == ("1", True, None)
+        assert (tied.error is None) == (number == 4)
+
+
+async def test_a_property_that_was_just_added_fails_no_write(hub):
+    shown = {**hub.contact(1, vip="true", shape="round"), "objectWriteTraceId": "k1"}
+    hubspot, _ = hub.connect(
+        hub.key_ready(unique=False),
+        (*PROPERTIES, 200, VIP),
+        hub.batch("create", [shown]),
+        (*PROPERTIES, 429, LIMIT),
+    )
+
+    (made,) = await hubspot.write(CONTACTS, [create_without_our_key()], ["vip", "shape"])
+
+    assert (made.id, made.error, made.record.fields["shape"]) == ("1", None, "round")
+
+
+async def test_without_the_right_to_see_properties_each_write_asks_once(hub):
+    denied = {"status": "error", "category": "MISSING_SCOPES", "message": "no"}
+    shown = {**hub.contact(1, vip="true"), "objectWriteTraceId": "k1"}
+    hubspot, script = hub.connect(
+        hub.key_ready(unique=False), (*PROPERTIES, 403, denied), hub.batch("create", [shown])
+    )
+
+    (made,) = await hubspot.write(CONTACTS, [create_without_our_key()], ["vip"])
+
+    assert (made.record.fields, script.steps) == ({"vip": "true"}, [])
 
 
 async def test_an_update_of_a_contact_that_is_gone_is_told_as_such(hub):

@@ -16,7 +16,7 @@ from dovetail.connectors.hubspot.fetch import read_many
 from dovetail.connectors.hubspot.pipeline import Pipelines
 from dovetail.connectors.hubspot.property import Properties
 from dovetail.connectors.hubspot.write import RecordWriter
-from dovetail.errors import RecordNotFoundError
+from dovetail.errors import ConnectorError, RecordNotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +35,28 @@ class Batch:
         records = [one for one in plain if one.action != "update" or one.fields]
         bare = [one for one in plain if one.action == "update" and not one.fields]
         told = without_edges(fields)
-        results: dict[str, WriteResult] = {}
+        # All that may be refused without harm comes first: a write that was made is never denied.
+        is_telling = any(one.action != "delete" for one in plain)
+        is_typed = is_telling and await self.properties.learn(self.resource, told)
+        results = {one.key: one for one in await self._read(bare, told)} if bare else {}
         if records:
             writer = RecordWriter(self.api, self.resource, self.has_key)
             whole = await self.pipelines.complete(self.resource, records)
-            for result in await self._told(await writer.write(whole, told), told):
-                results[result.key] = result
-        if bare:
-            for result in await self._told(await self._read(bare, told), told):
-                results[result.key] = result
+            results |= {one.key: one for one in await writer.write(whole, told)}
         done = [results[write.key] for write in writes]
+        if is_typed:
+            done = await self._told(done, told)
         return await EdgeWriter(self.api, self.resource).write(writes, done)
 
     async def _told(
         self, results: Sequence[WriteResult], fields: Sequence[str]
     ) -> list[WriteResult]:
         records = [result.record for result in results]
-        told = await self.properties.tell(self.resource, records, fields)
+        try:
+            told = await self.properties.tell(self.resource, records, fields)
+        except ConnectorError:
+            # Somebody added a property since: until it can be asked for, its values stay texts.
+            return list(results)
         return [
             msgspec.structs.replace(result, record=record)
             for result, record in zip(results, told, strict=True)

@@ -35,9 +35,8 @@ class Properties:
         self, resource: Resource, records: Sequence[RemoteRecord | None], fields: Iterable[str]
     ) -> list[RemoteRecord | None]:
         """Return records with the values of the account's own properties as what they are."""
-        known = {*resource.fields, *resource.references, resource.modified_field, *_TEXTS}
         told = {name for record in records if record for name in record.fields}
-        own = told & set(fields) - known
+        own = told & _own(resource, fields)
         if not own:
             return list(records)
         try:
@@ -57,6 +56,15 @@ class Properties:
             )
             for record in records
         ]
+
+    async def learn(self, resource: Resource, fields: Iterable[str]) -> bool:
+        """Ask what the account's own properties are, unless it is known; False where denied."""
+        if resource.name not in self._kinds and _own(resource, fields):
+            try:
+                await self._read(resource)
+            except PermissionDeniedError:
+                return False
+        return True
 
     async def _read(self, resource: Resource) -> dict[str, Kind]:
         reply = await self._api.request(
@@ -134,3 +142,9 @@ class Properties:
         except PermissionDeniedError:
             return False
         return True
+
+
+def _own(resource: Resource, fields: Iterable[str]) -> set[str]:
+    """Return the fields that only this account has, whose types are not known here."""
+    known = {*resource.fields, *resource.references, resource.modified_field, *_TEXTS}
+    return set(fields) - known
