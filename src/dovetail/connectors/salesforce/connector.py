@@ -175,7 +175,7 @@ class Salesforce(Connector):
     ) -> list[RemoteRecord | None]:
         """Return the records that lost creates made, by our key or else by their values."""
         name = self._key_field(resource)
-        await Jobs(self.api, resource, name).check_none_runs(len(creates), since)
+        await Jobs(self.api, resource, name).check_none_runs(since)
         if name is None:
             return await find.look_up(self.api, resource, creates, since, fields)
         keys = [write.key for write in creates]

@@ -1,5 +1,6 @@
 """Whichever call of a bulk job is lost, on its way or on its way back: all is done, and once."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -75,6 +76,29 @@ async def test_a_write_is_done_once(new_world, number, way, keyed):
     made = (await world.sandbox("records/contacts", None, "GET"))["records"]
     assert sorted(ids) == sorted(one.key for one in people())
     assert sorted(one["id"] for one in made) == sorted(ids.values())
+
+
+@pytest.mark.parametrize("asked", [1, 4, COUNT])
+async def test_a_job_that_runs_is_seen_however_few_of_its_creates_are_looked_up(new_world, asked):
+    world = new_world(external_id_fields=(KEY,), bulk_job_s=600)
+    salesforce = world.connector(external_id_field=KEY, bulk_write_from=5)
+    writing = asyncio.create_task(salesforce.write(CONTACTS, people(), ()))
+    await world.clock.sleep(30)
+    writing.cancel()  # the process dies while the job is on its way
+
+    with pytest.raises(TransientError, match="still writes contacts"):
+        await salesforce.look_up(CONTACTS, people()[:asked], START, ())
+    await world.clock.sleep(600)
+
+    assert None not in await salesforce.look_up(CONTACTS, people()[:asked], START, ())
+
+
+async def test_who_may_not_see_jobs_has_made_none_that_runs(connect, script):
+    refusal = [{"errorCode": "INSUFFICIENT_ACCESS", "message": "no"}]
+    salesforce = connect(external_id_field=KEY, bulk_write_from=3)
+    script.then(refusal, 403).then({"records": [], "done": True})
+
+    assert await salesforce.look_up(CONTACTS, people()[:1], START, ()) == [None]
 
 
 @pytest.mark.parametrize("way", ["answer", "call"])
