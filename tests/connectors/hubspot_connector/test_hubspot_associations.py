@@ -265,3 +265,21 @@ async def test_a_platform_that_fails_between_record_and_edge_is_asked_again(hub,
     [result] = await hubspot.write(CONTACTS, [write], ["email", FIRM])
     expected = OutcomeUnknownError if action == "create" else TransientError
     assert isinstance(result.error, expected)
+
+
+async def test_a_missing_right_is_not_looked_for_in_every_pair(hub):
+    count = 100
+    denied = {"status": "error", "category": "MISSING_SCOPES", "message": "missing scopes"}
+    found = {"results": [hub.contact(n) for n in range(count)]}
+    hubspot, script = hub.connect(
+        hub.key_ready(),
+        ("POST", "/crm/v3/objects/contacts/batch/read", 200, found),
+        *[pairs("create", denied, 403)] * (2 * count),
+    )
+    writes = [update(f"k{n}", str(n), {FIRM: "9"}) for n in range(count)]
+
+    results = await hubspot.write(CONTACTS, writes, ["email", FIRM])
+
+    assert len(script.requests) == 3
+    assert {type(one.error) for one in results} == {RecordInvalidError}
+    assert {tuple(one.error.fields) for one in results} == {(FIRM,)}

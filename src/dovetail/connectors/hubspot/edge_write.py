@@ -29,7 +29,8 @@ from dovetail.errors import (
 
 _CREATE_LIMIT = 2000
 _ARCHIVE_LIMIT = 100
-_REFUSALS = (RecordInvalidError, RecordNotFoundError, RecordConflictError, PermissionDeniedError)
+# A missing right is none of them: it is about no single pair.
+_REFUSALS = (RecordInvalidError, RecordNotFoundError, RecordConflictError)
 
 _Pair = tuple[str, str]
 """The ids of both ends."""
@@ -163,7 +164,7 @@ def _judged(
             platform="hubspot",
             operation=error.operation,
         )
-    elif isinstance(error, _REFUSALS):
+    elif isinstance(error, (*_REFUSALS, PermissionDeniedError)):
         error = RecordInvalidError(
             error.message,
             platform="hubspot",
