@@ -165,8 +165,9 @@ def _resource_facts(resource: Resource) -> Iterator[str]:
         )
     if resource.bulk_write_from:
         yield (
-            f"From {resource.bulk_write_from} writes of {resource.name} in one call on: a bulk job "
-            "does them; `bulk_write_from` changes it, 0 turns it off"
+            f"From {resource.bulk_write_from} writes of {resource.name} in one `connector.write` "
+            f"on: a bulk job does them (the sync and handlers send at most {resource.write_batch} "
+            "at once); `bulk_write_from` changes it, 0 turns it off"
         )
 
 

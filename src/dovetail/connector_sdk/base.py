@@ -199,8 +199,9 @@ class Records(Protocol):
         """
         Apply the writes in the platform's batch calls; one result per write, in order.
 
-        *fields* are read back into each result's `record`. At most `resource.write_batch` writes;
-        any number where the resource has `bulk_write_from`.
+        *fields* are read back into each result's `record`. At most `resource.write_batch` writes,
+        as the sync and handlers keep to; any number where the resource has `bulk_write_from`, for
+        those who call this method themselves.
 
         Raises:
             TransientError: Nothing was applied at all.

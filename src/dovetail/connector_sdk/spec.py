@@ -121,7 +121,8 @@ class Resource:
             whoever names it.
         bulk_read_from: From how many changed records on `read_page` reads them with the platform's
             bulk jobs, None: never.
-        bulk_write_from: The same for the writes of one kind in one call of `write`.
+        bulk_write_from: The same for the writes of one kind in one call of `write`. The sync and
+            handlers send at most `write_batch` in one.
         tombstones_for_s: How long `read_page` tells of a delete, None: for good. After that, and
             for what was deleted without a trace, the sync asks for its records by id.
         answer_lag_s: How long after it was sent a create whose answer was lost may still become

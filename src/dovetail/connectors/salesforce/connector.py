@@ -41,7 +41,8 @@ class Salesforce(Connector):
     object; those that are left out have none. Companies, deals and tickets have no natural key at
     Salesforce: an account's website is free text that branches share. Deals need a name, a stage
     and a close date. Deletes are read from the recycle bin; what was removed from it is found by
-    asking for every record by id, once a day. Very many records are read and written by bulk jobs.
+    asking for every record by id, once a day. Very many records are read by bulk jobs,
+    and written by them where so many are given to one `write`, as neither the sync nor handlers do.
     The setting ``api_version`` is 60.0 unless it says otherwise.
     """
 
