@@ -109,6 +109,30 @@ async def test_finding_reading_and_creating_are_gathered_too():
         assert sum(calls.values()) < 40, calls
 
 
+@pytest.mark.parametrize("name", ["hubspot", "salesforce"])
+async def test_fifty_runs_that_each_look_for_an_owner_list_them_a_few_times(name):
+    seen = []
+
+    @on("owner.sought")
+    async def seek(event: Event) -> None:
+        owner = await platform(name).owners.find(email=event.payload["email"])
+        seen.append(owner.values["email"])
+
+    async with world_of(seek, records=1, platforms=(name,)) as world:
+        connection = (await world.app.connections.list("default"))[0].id
+        owners = await (await world.app.connections.connector(connection)).read_owners()
+        email = next(one.email for one in owners if one.active and one.email)
+        before = await called(world, name)
+        await world.faults(name, {"kind": "latency", "seconds": 0.05})
+
+        await ask(world, "owner.sought", [{"email": email, "run": n} for n in range(50)])
+        await done(world)
+
+        assert seen == [email] * 50
+        calls = await called(world, name) - before
+        assert 1 <= sum(calls.values()) < 10, calls
+
+
 async def test_a_row_that_is_refused_fails_its_own_run_with_its_own_error():
     refused = {}
 

@@ -66,6 +66,7 @@ class Connector(ABC):
 
     def __init__(self, api: Api) -> None:
         self.api = api
+        self.owner_records: Records | None = None  # made by `owner.records_of`, once
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -16,9 +16,15 @@ from dovetail.errors import UnsupportedCapabilityError
 
 
 def records_of(connector: Connector, resource: Resource) -> Records | None:
-    """Return what reads and writes a resource of a connector; None where nothing does."""
+    """
+    Return what reads and writes a resource of a connector; None where nothing does.
+
+    It is the same for everyone who asks: calls are gathered by the object they are made of.
+    """
     if resource.name == OWNERS and isinstance(connector, Owners):
-        return OwnerRecords(connector, connector, connector.api.clock)
+        if connector.owner_records is None:
+            connector.owner_records = OwnerRecords(connector, connector, connector.api.clock)
+        return connector.owner_records
     return connector if isinstance(connector, Records) else None
 
 
