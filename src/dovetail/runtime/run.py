@@ -255,9 +255,11 @@ class Runner:
                 self._going[one].cancelling = True
 
     async def look_for_stops(self) -> None:
-        """Find the runs that another process asked to stop."""
-        self._stopping.clear()
-        self.stop(await self._store.read(asked_to_stop))
+        """Find the runs that were asked to stop, and forget those that are over."""
+        known = set(self._stopping)
+        found = await self._store.read(asked_to_stop)
+        self._stopping -= known.difference(found)  # not those found by a later look meanwhile
+        self.stop(found)
 
     async def watch_stops(self) -> None:
         """Look for runs that another process asked to stop, for ever."""
