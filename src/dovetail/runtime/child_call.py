@@ -236,16 +236,18 @@ async def _end(context: RunContext, met: list[_Met]) -> list[Any]:
 
 async def _give_up(context: RunContext, one: _Met, now: int) -> dict[str, Any]:
     """Stop a child that is not done in time, unless it is just now; return its outcome."""
+    host = _host(context)
     reason = f"It was not done in the time that run {context.delivery_id} gave it."
 
     def work(tx: Tx) -> dict[str, Any]:
         outcome = give_up_child(tx, context.delivery_id, one.place, now)
         if "timed_out" in outcome:
             request_cancel(tx, outcome["run"], reason, now)
+            tx.after_commit(host.log.on_scheduled)
         return outcome
 
     outcome = await context.store.write(work)
-    await _host(context).look_for_stops()
+    await host.look_for_stops()
     return outcome
 
 

@@ -125,8 +125,7 @@ class Runtime:
         replayed = await self.store.write(
             lambda tx: replay_dead(tx, ids, now, from_start=from_start)
         )
-        if from_start:
-            await self._runner.look_for_stops()  # what was started before is of no use any more
+        await self._runner.look_for_stops()  # what those that begin anew had started
         self._dispatcher.look_at_schedule()
         return replayed
 

@@ -1,6 +1,7 @@
 """Child runs that are cancelled, skipped or too late, and those of a parent that is."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from child_program import charging, label, placed, settled, shown, statuses, told
@@ -8,6 +9,7 @@ from child_program import charging, label, placed, settled, shown, statuses, tol
 from dovetail import Event, on, send, step
 from dovetail.errors import (
     ChildFailedError,
+    PermanentError,
     WaitTimeoutError,
 )
 from dovetail.runtime.cancellation import request_cancel
@@ -172,6 +174,71 @@ async def test_a_child_that_takes_too_long_is_stopped():
         await settled(app)
         assert (await shown(app)).summary.status == "done"
         assert "child timed out" in [what for what, _ in told(await shown(app))]
+
+
+async def test_a_child_given_up_on_is_stopped_at_once_by_a_parent_that_ends_then():
+    undone = []
+
+    async def reserve() -> str:
+        return "r1"
+
+    async def release(reservation: str) -> None:
+        undone.append(reservation)
+
+    @on("slow.wanted")
+    async def slow(event: Event) -> None:
+        await step("reserve", reserve, undo=release)
+        await step.sleep("30 days")
+
+    @on("order.placed")
+    async def fulfil(event: Event) -> None:
+        with suppress(WaitTimeoutError):
+            await step.run(slow, timeout="30 minutes")
+
+    async with running_app(fulfil, slow) as app:
+        await placed(app)
+        await app.ports.clock.sleep(30 * 60 + 5)
+        await settled(app)
+        assert await statuses(app) == {1: ("fulfil", "done"), 2: ("slow", "cancelled")}
+    assert undone == ["r1"]
+
+
+async def test_a_plain_replay_of_an_undone_run_stops_what_it_had_started():
+    reached, state = [], {"broken": False}
+
+    async def note(what: str) -> None:
+        reached.append(what)
+
+    async def unnote(_: None) -> None:
+        reached.append("undone")
+
+    @on("slow.wanted")
+    async def slow(event: Event) -> None:
+        await step("first", note, "first")
+        await asyncio.sleep(60)
+        await step("second", note, "second")
+
+    @on("order.placed")
+    async def fulfil(event: Event) -> None:
+        await step("book", note, "booked", undo=unnote)
+        if state["broken"]:  # as after a deploy
+            raise PermanentError("no such order")
+        if "undone" not in reached:
+            await step.gather(step.run(slow, key=1), step.run(slow, key=2, timeout="10 s"))
+
+    async with running_app(fulfil, slow) as app:
+        async with app.session():
+            await send("order.placed", {})
+        await app.ports.clock.sleep(5)
+        state["broken"] = True
+        await app.ports.clock.sleep(10)
+        assert (await statuses(app))[1] == ("fulfil", "dead")
+        state["broken"] = False
+        assert await app.runtime.replay_dead([1]) == [1]
+        await settled(app)
+        assert {one for _, one in (await statuses(app)).values()} == {"done", "cancelled"}
+        assert (await statuses(app))[1] == ("fulfil", "done")
+    assert reached == ["booked", "first", "first", "undone", "booked"]
 
 
 async def test_from_the_start_everything_begins_anew_and_what_was_open_is_stopped():
