@@ -65,6 +65,8 @@ class Books:
 
         A child run has *returned* something, in JSON, which its parent gets.
         """
+        if returned is None and any(delivery.is_child for delivery in taken):
+            returned = b"null"  # its handler is one by now that has no result for each event
         item = _Finish(
             ids=[delivery.id for delivery in taken],
             finished_at=to_micros(self._clock.now()),

@@ -146,7 +146,7 @@ class Runner:
 
     async def _finish(self, taken: list[Delivery], context: RunContext) -> BaseException | None:
         returned = None
-        if taken[-1].is_child:
+        if any(one.is_child for one in taken):
             try:
                 returned = encode_returned(
                     taken[-1].handler, context.returned, self._bounds.result_bytes
