@@ -91,7 +91,7 @@ class Planner:
                 )
             ]
             if spokes:
-                policies = config.field_policies.get(_singular(synced))
+                policies = config.field_policies.get(wire_name(synced.entity))
                 entities.append(
                     EntityPlan(
                         entity=synced.entity,
@@ -140,7 +140,7 @@ class Planner:
             planned.notes.append(
                 f"{connector.title} has no field {name!r} on {synced.name}: {ours} is not synced "
                 f"there. Create the field at {connector.title}, or take it out of "
-                f"mappings.{_singular(synced)}.{platform}."
+                f"mappings.{wire_name(synced.entity)}.{platform}."
             )
         return SpokePlan(
             connection_id=connection.id,
@@ -206,7 +206,7 @@ def _refer(
         for one in service.entities_synced
         if _holds(connector, one.name)
     }
-    declared = connector.platform in service.mappings.get(_singular(synced), {})
+    declared = connector.platform in service.mappings.get(wire_name(synced.entity), {})
     references: dict[str, str] = {}
     for theirs, reference in resource.references.items():
         if declared and fields.get(theirs) != reference.field:
@@ -219,7 +219,7 @@ def _refer(
                 f"{synced.name} have {reference.field} at {connector.title}, which is left alone: "
                 f"{service.name} does not sync {reference.resource} there. Add "
                 f"{reference.resource!r} to its entities, or take {theirs!r} out of "
-                f"mappings.{_singular(synced)}.{connector.platform}."
+                f"mappings.{wire_name(synced.entity)}.{connector.platform}."
             )
     return references
 
@@ -230,10 +230,6 @@ def _holds(connector: Connector, name: str) -> bool:
     except UnsupportedCapabilityError:
         return False
     return True
-
-
-def _singular(synced: SyncedEntity) -> str:
-    return synced.entity.__name__.lower()
 
 
 def _absent(service: Service, used: Mapping[str, Connection]) -> list[str]:
