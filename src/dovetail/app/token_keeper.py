@@ -112,9 +112,14 @@ class TokenKeeper:
         """End the refusal of a token that a person gave: it works again, whoever found that out."""
         # A token that can be renewed may be good for a while after its renewal was refused.
         if self._is_refused and self._grant is None:
-            self._is_refused = False
+            self._is_refused = False  # before it is written: it may be given up meanwhile
             now = self._ports.clock.now()
-            if await self._store.write(lambda tx: clear_refused(tx, self._record.id, now)):
+            try:
+                ended = await self._store.write(lambda tx: clear_refused(tx, self._record.id, now))
+            except StoreError:
+                self._is_refused = True  # the next call that is accepted tries again
+                raise
+            if ended:
                 log.info("connection_works_again", connection=self._record.id)
 
     @property

@@ -103,12 +103,17 @@ def refused():
 
 
 class FreezingStore(Store):
-    """A store of a process that may fall asleep (and wake up late), or die (and never wake up)."""
+    """
+    A store of a process that may fall asleep (and wake up late), or die (and never wake up).
+
+    While it is `refusing`, it raises that error for every write.
+    """
 
     def __init__(self, store):
         self._store = store
         self.awake = asyncio.Event()
         self.awake.set()
+        self.refusing = None
 
     @property
     def is_shared(self):
@@ -125,6 +130,8 @@ class FreezingStore(Store):
 
     async def write(self, work):
         await self.awake.wait()
+        if self.refusing is not None:
+            raise self.refusing
         return await self._store.write(work)
 
     async def write_each(self, operation, item):

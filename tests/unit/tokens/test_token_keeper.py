@@ -9,6 +9,7 @@ from dovetail.errors import (
     AuthenticationError,
     MissingCredentialError,
     PlatformUnavailableError,
+    StoreError,
     TransientError,
 )
 
@@ -222,6 +223,32 @@ async def test_an_accepted_call_ends_the_refusal_whoever_makes_it(new_account, r
 
     account.vendor.access = kept
     assert await account.call(await account.process() if restarts else None) == "7"
+
+    assert not await account.is_refused()
+    await account.close()
+
+
+async def test_a_refusal_that_could_not_be_ended_for_a_locked_database_ends_with_the_next_call(
+    new_account,
+):
+    account = await new_account().open()
+    await account.here.add(
+        platform="hubspot", business_id="acme", secrets={"access_token": "access-0001"}
+    )
+    kept = dict(account.vendor.access)
+    account.vendor.access.clear()
+    with pytest.raises(AuthenticationError):
+        await account.call()
+    account.vendor.access = kept
+
+    account.vendor.delay_s = 5
+    call = asyncio.create_task(account.call())
+    await account.sleep(1)
+    account.stores[0].refusing = StoreError("The database is locked.", refusal="locked")
+    assert await call == "7"
+    account.stores[0].refusing = None
+    assert await account.is_refused()
+    assert await account.call() == "7"
 
     assert not await account.is_refused()
     await account.close()
