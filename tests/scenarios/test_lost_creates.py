@@ -70,6 +70,40 @@ async def test_it_is_repeated_once_it_would_have_become_visible():
         assert 1 < calls < 20
 
 
+async def test_nor_does_the_next_process_whose_first_try_fails_otherwise(tmp_path):
+    search, began = "/crm/v3/objects/deals/search", []
+    async with world_without_key(database=tmp_path / "app.db") as world:
+        simulator = world.simulators["hubspot"]
+        sent = asyncio.Event()
+
+        async def mute(scope, receive, send):
+            """Cut the first call that creates off; apply the second, and never answer it."""
+            if scope["path"] == CREATE:
+                began.append(world.app.ports.clock.now())
+                if len(began) == 1:
+                    raise ConnectionResetError
+                await simulator.app(scope, receive, swallow)
+                sent.set()
+                await asyncio.Event().wait()
+            await simulator.app(scope, receive, send)
+
+        async def swallow(message):
+            pass
+
+        await world.faults("hubspot", LATE)
+        world.transport.add(simulator.base_url, mute)
+        await ask(world, 1)
+        await sent.wait()
+        world.transport.add(simulator.base_url, simulator.app)
+        await world.faults("hubspot", LATE, {"kind": "server_error", "count": 1, "path": search})
+        await world.restart()
+        await world.settle(300)
+
+        deals, calls = await made(world)
+        assert deals["deal 0"] == 1
+        assert calls == 1
+
+
 async def test_nor_does_the_next_process_repeat_it_too_early(tmp_path):
     async with world_without_key(database=tmp_path / "app.db") as world:
         simulator = world.simulators["hubspot"]

@@ -26,7 +26,7 @@ from dovetail.connector_sdk.owner import records_of
 from dovetail.connector_sdk.record import RemoteRecord, Write
 from dovetail.connector_sdk.registry import connector_class
 from dovetail.connector_sdk.spec import Capability, Guarantee, Resource
-from dovetail.core.clock import from_micros, to_micros
+from dovetail.core.clock import from_micros
 from dovetail.core.ids import derive_id
 from dovetail.errors import (
     MissingCredentialError,
@@ -304,11 +304,10 @@ class ResourceClient:
 
     def _lost_at(self, delivery: Delivery) -> datetime:
         """Return when an answer may have been lost at the latest."""
-        began_at, failures = self._client.clients.began_at, delivery.history
-        if not failures or failures[-1]["at"] < to_micros(began_at):
-            return began_at  # by the process before this one
-        unknown = [one["at"] for one in failures if one.get("code") == OutcomeUnknownError.code]
-        return from_micros(unknown[-1]) if unknown else began_at
+        code = OutcomeUnknownError.code
+        unknown = [from_micros(one["at"]) for one in delivery.history if one.get("code") == code]
+        # The process before this one may have lost another, of which nothing is written.
+        return max([self._client.clients.began_at, *unknown])
 
     def _key(self, action: str, id: str | None, fields: Mapping[str, Any]) -> str:
         delivery = self._client.context.delivery
