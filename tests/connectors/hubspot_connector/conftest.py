@@ -27,14 +27,15 @@ KEY_READY = ("GET", "/crm/v3/properties/contacts/dovetail_id", 200, {"name": "do
 
 
 def _load(name):
-    """Import a file beside this one: the tests are no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    """Import a file of the folder above: the tests are no package."""
+    path = Path(__file__).parents[1] / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-_digest = _load("vendor_digest")
+_digest = _load("hubspot_digest")
 
 
 def ms(at):

@@ -1,4 +1,4 @@
-"""HubSpot's published calls and models, as a transport that holds every call against them."""
+"""HubSpot's published calls and models: what a simulator answers and a connector asks fits them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,38 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SPECS = Path(os.environ.get("DOVETAIL_SPECS", ROOT / ".." / "shared" / "specs")) / "hubspot"
-# In a real error everything is optional (card, section 7), and a search is sorted by objects
-# although the digest has texts.
+# The digest is of an SDK: everything in a real error body is optional (card, section 7).
 _OPTIONAL = {"links", "errors", "context"}
-_MORE = {"status"}
+_NOT_IN_THE_DIGEST = {"status"}
+_PLAIN = {"str": str, "datetime": str, "int": int, "bool": bool, "object": object}
+# A search is sorted by objects although the digest has texts.
 _LOOSE = {"sorts"}
+
+
+def fits(value: Any, kind: str, models: Any, where: str, loose: Any = ()) -> None:
+    """Check names, required names and plain types; `kind` is a Python type as text."""
+    if kind in models:
+        model = models[kind]
+        assert isinstance(value, dict), f"{where}: {value!r} is no {kind}"
+        unknown = set(value) - set(model["properties"]) - _NOT_IN_THE_DIGEST
+        missing = set(model.get("required", ())) - set(value) - _OPTIONAL
+        assert not unknown, f"{where}: {kind} has no {unknown}"
+        assert not missing, f"{where}: {kind} needs {missing}"
+        for name, its_kind in model["properties"].items():
+            if name in value and name not in loose:
+                fits(value[name], its_kind, models, f"{where}.{name}", loose)
+        for name, allowed in model.get("enum", {}).items():
+            assert value.get(name) in [*allowed, None], f"{where}.{name}: {value[name]}"
+    elif kind.startswith("list["):
+        for position, item in enumerate(value):
+            fits(item, kind[5:-1], models, f"{where}[{position}]", loose)
+    elif kind.startswith("dict["):
+        for name, item in value.items():
+            fits(item, kind[5:-1].split(", ", 1)[1], models, f"{where}.{name}", loose)
+    else:
+        assert value is None or isinstance(value, _PLAIN[kind]), f"{where}: {value!r} {kind}"
 
 
 class VendorDigest:
@@ -53,7 +78,7 @@ class VendorDigest:
         unknown = set(parse_qs(query)) - set(operation.get("query", ()))
         assert not unknown, f"{name} takes no {unknown}"
         if operation.get("body"):
-            self._fits(body, operation["body"], models, f"{name} request")
+            fits(body, operation["body"], models, f"{name} request", _LOOSE)
         else:
             assert body is None, f"{name} takes no body"
         if answer.status >= 400:
@@ -62,7 +87,7 @@ class VendorDigest:
         if model is None:
             assert answer.status == 204, f"{name} does not answer {answer.status}"
             return
-        self._fits(json.loads(answer.body), model, models, f"{name} answer")
+        fits(json.loads(answer.body), model, models, f"{name} answer")
 
     def _operation(self, method: str, path: str) -> tuple[str, Any, Any]:
         found = [
@@ -73,20 +98,3 @@ class VendorDigest:
         assert found, f"HubSpot describes no {method} {path}"
         # The generic objects have the same paths as the named ones, with a placeholder in them.
         return min(found, key=lambda one: one[1]["path"].count("{"))
-
-    def _fits(self, value: Any, kind: str, models: Any, where: str) -> None:
-        if kind in models:
-            model = models[kind]
-            assert isinstance(value, dict), f"{where}: {value!r} is no {kind}"
-            unknown = set(value) - set(model["properties"]) - _MORE
-            missing = set(model.get("required", ())) - set(value) - _OPTIONAL
-            assert not unknown, f"{where}: {kind} has no {unknown}"
-            assert not missing, f"{where}: {kind} needs {missing}"
-            for name, its_kind in model["properties"].items():
-                if name in value and name not in _LOOSE:
-                    self._fits(value[name], its_kind, models, f"{where}.{name}")
-            for name, allowed in model.get("enum", {}).items():
-                assert value.get(name) in [*allowed, None], f"{where}.{name}: {value[name]}"
-        elif kind.startswith("list["):
-            for position, item in enumerate(value):
-                self._fits(item, kind[5:-1], models, f"{where}[{position}]")
