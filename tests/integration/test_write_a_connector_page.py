@@ -1,5 +1,6 @@
 """The page on writing a connector is done as it stands there, from an empty folder on."""
 
+import json
 import os
 import re
 import shlex
@@ -102,5 +103,5 @@ def _emails(base_url):
     from urllib.request import urlopen
 
     with urlopen(f"{base_url}/_sandbox/records/contacts") as answer:  # noqa: S310 - our loopback
-        records = yaml.safe_load(answer.read())["records"]
+        records = json.load(answer)["records"]
     return sorted(one["fields"].get("email") or "" for one in records)

@@ -38,6 +38,18 @@ _NOBODY = '''\
     def seed_person(self, person: Person, number: int) -> None:
         """Insert nobody: people are contacts, which are not among the resources."""'''
 
+_OAUTH = {
+    "grant_import": "from dovetail.connector_sdk.grant import AuthorizationCode, ClientCredentials",
+    "own_import": "from $package.oauth import AUTHORIZE_PATH, TOKEN_PATH, OAuthApi\n",
+    "oauth_paths": "    authorize_path = AUTHORIZE_PATH\n    token_path = TOKEN_PATH",
+    "oauth_init": "        self._oauth = OAuthApi(self)",
+    "oauth_clear": "        self._oauth.clear()",
+    "oauth_routes": "            *self._oauth.routes(),",
+    "oauth_admit": '        if template.startswith("/oauth/"):\n            return None',
+    "oauth_row": "| `src/$package/oauth.py` | How the stand-in gives tokens |",
+}
+"""What stands in the templates of a platform with OAuth, and nothing elsewhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -141,13 +153,9 @@ class Project:
         }
 
     def _auth_parts(self) -> dict[str, str]:
-        auth, oauth = self.auth, self._has_oauth
+        auth = self.auth
         return {
             "auth_import": f"from dovetail.connector_sdk.auth import {auth.imported}",
-            "grant_import": "from dovetail.connector_sdk.grant import AuthorizationCode, "
-            "ClientCredentials"
-            if oauth
-            else "",
             "auth_values": indent(auth.values, " " * 4),
             "std_import": auth.std_import,
             "credentials": indent(auth.credentials, " " * 12),
@@ -157,21 +165,7 @@ class Project:
             if "basic(" in auth.headers
             else "",
             "connect_step": auth.connect,
-            "own_import": "from $package.oauth import AUTHORIZE_PATH, TOKEN_PATH, OAuthApi\n"
-            if oauth
-            else "",
-            "oauth_paths": "    authorize_path = AUTHORIZE_PATH\n    token_path = TOKEN_PATH"
-            if oauth
-            else "",
-            "oauth_init": "        self._oauth = OAuthApi(self)" if oauth else "",
-            "oauth_clear": "        self._oauth.clear()" if oauth else "",
-            "oauth_routes": "            *self._oauth.routes()," if oauth else "",
-            "oauth_admit": '        if template.startswith("/oauth/"):\n            return None'
-            if oauth
-            else "",
-            "oauth_row": "| `src/$package/oauth.py` | How the stand-in gives tokens |"
-            if oauth
-            else "",
+            **(_OAUTH if self._has_oauth else dict.fromkeys(_OAUTH, "")),
         }
 
 

@@ -58,11 +58,11 @@ class DeclaringRules(Rules):
 
     def test_roles_are_there_for_what_is_declared(self, indoors: Setting) -> None:
         connector, declared = indoors.bench.connector, indoors.resource.capabilities
-        assert _has(connector, Account), "`identify` tells whose credentials these are"
+        assert issubclass(connector, Account), "`identify` tells whose credentials these are"
         if declared - {Capability.WEBHOOKS}:
-            assert _has(connector, Records), "its capabilities need the role of Records"
+            assert issubclass(connector, Records), "its capabilities need the role of Records"
         if Capability.WEBHOOKS in declared:
-            assert _has(connector, Webhooks), "webhooks need the role of Webhooks"
+            assert issubclass(connector, Webhooks), "webhooks need the role of Webhooks"
 
     def test_time_and_chance_come_through_ports(self, indoors: Setting) -> None:
         found = [
@@ -71,10 +71,6 @@ class DeclaringRules(Rules):
             for line, what in _outside(ast.parse(path.read_text(encoding="utf-8")))
         ]
         assert not found, f"use `self.api.clock`, and raise what is to be said: {found}"
-
-
-def _has(connector: type[Connector], role: type) -> bool:
-    return all(hasattr(connector, name) for name in vars(role) if not name.startswith("_"))
 
 
 def _sources(connector: type[Connector]) -> list[Path]:
