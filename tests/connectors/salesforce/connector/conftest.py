@@ -100,28 +100,7 @@ def script():
 @pytest.fixture
 def connect(script):
     def build(**settings):
-        clock = LoopClock()
-        budget = StoredBudget(
-            store=MemoryBudgetStore(),
-            account="salesforce:00D",
-            limits=Salesforce.limits,
-            clock=clock,
-            remaining_header=Salesforce.remaining,
-        )
-        api = Api(
-            platform="salesforce",
-            title="Salesforce",
-            base_url="https://acme.my.salesforce.com",
-            auth=Salesforce.auth,
-            credentials=Credentials({"access_token": "00D5e000000abcd!AQcA"}),
-            transport=script,
-            budget=budget,
-            clock=clock,
-            error_rules=Salesforce.error_rules,
-            explain=Salesforce.explain,
-            settings=settings,
-        )
-        return Salesforce(api)
+        return connector_on(script, INSTANCE, "00D5e000000abcd!AQcA", LoopClock(), **settings)
 
     return build
 
@@ -217,10 +196,6 @@ class World:
                 raise TransportError("connection lost", sent=True)
         return answer
 
-    @staticmethod
-    def no_answer():
-        return TransportError("connection lost", sent=True)
-
     async def close(self):
         return None
 
@@ -245,7 +220,14 @@ def connector_on(transport, base_url, token, clock, **settings):
         credentials=Credentials({"access_token": token}),
         transport=transport,
         budget=StoredBudget(
-            store=MemoryBudgetStore(), account="s", limits=Salesforce.limits, clock=clock
+            store=MemoryBudgetStore(),
+            account="s",
+            limits=Salesforce.limits,
+            concurrency=Salesforce.concurrency,
+            settings=settings,
+            clock=clock,
+            remaining_header=Salesforce.remaining,
+            size_header=Salesforce.sizes,
         ),
         clock=clock,
         error_rules=Salesforce.error_rules,
@@ -255,7 +237,7 @@ def connector_on(transport, base_url, token, clock, **settings):
     return Salesforce(api)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_world():
     return World
 

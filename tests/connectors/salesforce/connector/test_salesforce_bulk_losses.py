@@ -7,6 +7,7 @@ import pytest
 
 from dovetail.connector_sdk.record import Write
 from dovetail.connectors.salesforce import Salesforce
+from dovetail.core.transport import TransportError
 from dovetail.errors import OutcomeUnknownError, TransientError
 
 CONTACTS = Salesforce.resource("contacts")
@@ -42,7 +43,7 @@ class LosesOne:
         self.world.lost_call = f"{request.method} {request.url}"
         if self.way == "answer":
             await self.carry(request)
-        raise self.world.no_answer()
+        raise TransportError("connection lost", sent=True)
 
 
 @pytest.mark.parametrize("way", ["answer", "call"])

@@ -1,8 +1,6 @@
 """Reading with a job skips no change, whenever records change, appear or go while it runs."""
 
-import importlib.util
 import os
-from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,19 +31,11 @@ ACTIONS = st.lists(
 )
 
 
-def _world(job_s):
-    path = Path(__file__).with_name("conftest.py")
-    spec = importlib.util.spec_from_file_location("salesforce_world", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.World(records=MANY, seed=3, bulk_job_s=job_s)
-
-
 class Reader:
     """Whoever reads, a new process for each page, and what people do meanwhile."""
 
-    def __init__(self, job_s):
-        self.world = _world(job_s)
+    def __init__(self, world):
+        self.world = world
         self.simulator = self.world.simulator
         self.cursor, self.seen, self.made = None, {}, 0
 
@@ -97,9 +87,9 @@ class Reader:
 
 @EXAMPLES
 @given(actions=ACTIONS, begun=st.integers(0, 3), job_s=st.sampled_from([1, 9, 400]))
-def test_no_change_is_skipped_while_a_job_runs(actions, begun, job_s):
+def test_no_change_is_skipped_while_a_job_runs(new_world, actions, begun, job_s):
     async def body():
-        reader = Reader(job_s)
+        reader = Reader(new_world(records=MANY, seed=3, bulk_job_s=job_s))
         await reader.act("read", 0, begun)
         for action in actions:
             await reader.act(*action)

@@ -1,28 +1,17 @@
 """Every object of the org, read and written at the simulator, in process and over a socket."""
 
-import random
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
 
-from dovetail.connector_sdk.auth import Credentials
-from dovetail.connector_sdk.http import AiohttpTransport, Api
-from dovetail.connector_sdk.limits import MemoryBudgetStore, StoredBudget
 from dovetail.connector_sdk.record import Write
 from dovetail.connectors.salesforce import Salesforce
 from dovetail.connectors.salesforce.value import record_of, rows_of
-from dovetail.core import json
-from dovetail.core.clock import LoopClock, SystemClock
-from dovetail.core.transport import HttpRequest
 from dovetail.errors import RecordInvalidError, TransientError
-from dovetail.simulator_sdk.background import served_sandbox
-from dovetail.simulators.salesforce import Salesforce as SalesforceSimulator
-from dovetail.testing.asgi import AsgiTransport
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
-INSTANCE = "https://acme.my.salesforce.com"
 KEY = "Hub_Key__c"
 DEAL = {
     "Name": "Acme, 20 seats",
@@ -43,42 +32,13 @@ SAMPLES = {
 every_object = pytest.mark.parametrize("name", SAMPLES)
 
 
-def connector(transport, base_url, token, clock, **settings):
-    api = Api(
-        platform=Salesforce.platform,
-        title=Salesforce.title,
-        base_url=base_url,
-        auth=Salesforce.auth,
-        credentials=Credentials({"access_token": token}),
-        transport=transport,
-        budget=StoredBudget(
-            store=MemoryBudgetStore(), account="s", limits=Salesforce.limits, clock=clock
-        ),
-        clock=clock,
-        error_rules=Salesforce.error_rules,
-        explain=Salesforce.explain,
-        settings=settings,
-    )
-    return Salesforce(api)
-
-
 @pytest.fixture
-def org():
-    clock, transport = LoopClock(START), AsgiTransport()
-    simulator = SalesforceSimulator(
-        clock=clock,
-        rng=random.Random(1),
-        transport=transport,
-        base_url=INSTANCE,
-        external_id_fields=(KEY,),
-    )
-    transport.add(INSTANCE, simulator.app)
-    token = simulator.credentials["access_token"]
+def org(new_world):
+    world = new_world(external_id_fields=(KEY,))
     return SimpleNamespace(
-        plain=connector(transport, INSTANCE, token, clock),
-        keyed=connector(transport, INSTANCE, token, clock, external_id_field=KEY),
-        simulator=simulator,
-        clock=clock,
+        plain=world.connector(),
+        keyed=world.connector(external_id_field=KEY),
+        sandbox=world.sandbox,
     )
 
 
@@ -127,15 +87,8 @@ async def test_a_record_is_made_read_changed_and_deleted(org, name):
 
 @every_object
 @pytest.mark.real_time
-async def test_the_same_over_a_socket_as_in_process(name):
-    with served_sandbox(["salesforce"]) as sandbox:
-        described = sandbox["salesforce"]
-        transport = AiohttpTransport()
-        try:
-            token = described["credentials"]["access_token"]
-            await its_life(connector(transport, described["base_url"], token, SystemClock()), name)
-        finally:
-            await transport.close()
+async def test_the_same_over_a_socket_as_in_process(over_socket, name):
+    await over_socket(lambda salesforce: its_life(salesforce, name))
 
 
 @every_object
@@ -232,17 +185,6 @@ def test_an_amount_keeps_every_digit():
     assert record.modified_at - START == timedelta(hours=6)
 
 
-async def sandbox(org, name, body):
-    request = HttpRequest(
-        method="POST",
-        url=f"{INSTANCE}/_sandbox/{name}",
-        headers={"Content-Type": "application/json"},
-        body=json.encode(body),
-    )
-    answer = await AsgiTransport({INSTANCE: org.simulator.app}).send(request)
-    assert answer.status == 200, answer.body
-
-
 @pytest.mark.parametrize("name", ["contacts", "companies"])
 async def test_a_merged_record_is_redirected_through_a_chain_of_merges(org, name):
     resource, fields = Salesforce.resource(name), SAMPLES[name][0]
@@ -252,8 +194,8 @@ async def test_a_merged_record_is_redirected_through_a_chain_of_merges(org, name
     )
     first, second, third = (one.id for one in made)
     _, cursor = await read_changes(org.plain, resource, ())
-    await sandbox(org, "edit", {"resource": name, "id": second, "merge": first})
-    await sandbox(org, "edit", {"resource": name, "id": third, "merge": second})
+    await org.sandbox("edit", {"resource": name, "id": second, "merge": first})
+    await org.sandbox("edit", {"resource": name, "id": third, "merge": second})
 
     found = await org.plain.read_many(resource, [first, second, third], ())
     told, _ = await read_changes(org.plain, resource, (), cursor)
@@ -272,7 +214,7 @@ async def test_a_locked_row_may_be_tried_again_and_its_neighbour_is_written(org,
     updates = [
         Write(action="update", key=one.key, id=one.id, fields={changed: value}) for one in made
     ]
-    await sandbox(org, "faults", {"faults": [{"kind": "row_lock", "count": 1}]})
+    await org.sandbox("faults", {"faults": [{"kind": "row_lock", "count": 1}]})
 
     locked, done = await org.plain.write(resource, updates, (changed,))
     (again,) = await org.plain.write(resource, updates[:1], (changed,))
