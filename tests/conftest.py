@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""What holds for every test, and what tests of several folders work with."""
 
 import signal
 
@@ -23,3 +23,21 @@ def _log_of_its_own():
     yield
     if structlog.get_config() != before:
         structlog.configure(**before)
+
+
+@pytest.fixture
+def spans(monkeypatch):
+    """Collect spans as an SDK does; the provider of OpenTelemetry can only be set once."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from dovetail.core import telemetry
+
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    yield exporter.get_finished_spans
+    telemetry._tracer = None

@@ -7,12 +7,8 @@ from dataclasses import replace
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from dovetail import Event, on, platform, send
-from dovetail.core import telemetry
 from dovetail.entities import Contact
 from dovetail.errors import RecordInvalidError, RecordNotFoundError
 from dovetail.runtime.dead_letter import list_dead
@@ -308,17 +304,6 @@ async def test_two_tenants_never_share_a_call():
             found = {id for id, given in (await field(world, "jobtitle")).items() if given == title}
             assert found == set(ids)
             assert 1 <= (await called(world))[UPDATE] <= 2
-
-
-@pytest.fixture
-def spans(monkeypatch):
-    """Collect spans as an SDK does; the provider of OpenTelemetry can only be set once."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
-    yield exporter.get_finished_spans
-    telemetry._tracer = None
 
 
 async def test_a_gathered_call_has_a_trace_of_its_own_linked_with_every_run(spans):

@@ -19,23 +19,7 @@ async def run_of(app, delivery_id=1):
     return await app.store.read(lambda tx: show_run(tx, delivery_id))
 
 
-class Agency:
-    """Books and cancels, keeping a list of what it did."""
-
-    def __init__(self):
-        self.told = []
-
-    async def book(self, what: str) -> dict[str, str]:
-        self.told.append(f"book {what}")
-        return {"booked": what}
-
-    async def cancel(self, booking: dict[str, str]) -> None:
-        self.told.append(f"cancel {booking['booked']}")
-
-
-async def test_another_process_stops_a_run_that_is_running(tmp_path):
-    agency = Agency()
-
+async def test_another_process_stops_a_run_that_is_running(agency, tmp_path):
     @on("trip.wanted")
     async def travel(event: Event) -> None:
         await step("book", agency.book, "flight", undo=agency.cancel)
@@ -52,9 +36,7 @@ async def test_another_process_stops_a_run_that_is_running(tmp_path):
     assert agency.told == ["book flight", "cancel flight"]
 
 
-async def test_another_process_stops_a_run_that_sleeps_within_two_seconds(tmp_path):
-    agency = Agency()
-
+async def test_another_process_stops_a_run_that_sleeps_within_two_seconds(agency, tmp_path):
     @on("trip.wanted")
     async def travel(event: Event) -> None:
         await step("book", agency.book, "flight", undo=agency.cancel)

@@ -1,30 +1,12 @@
 """Spans: event, run, step and HTTP call in one trace; nothing where nobody collects them."""
 
-import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
 from dovetail import Event, on, send, step
-from dovetail.core import telemetry
 from dovetail.core.telemetry import begin_tracing, span, trace_id
 from dovetail.errors import PermanentError, TransientError
 from dovetail.runtime.history import list_events
 from dovetail.testing.app import running_app
 
 TOKEN = "pat-na1-0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
-
-
-@pytest.fixture
-def spans(monkeypatch):
-    """Collect spans as an SDK does; the provider of OpenTelemetry can only be set once."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
-    yield exporter.get_finished_spans
-    telemetry._tracer = None
 
 
 @on("thing.happened")

@@ -24,31 +24,11 @@ async def run_of(app, delivery_id=1):
     return await app.store.read(lambda tx: show_run(tx, delivery_id))
 
 
-class Agency:
-    """Books and cancels, keeping a list of what it did."""
-
-    def __init__(self):
-        self.told = []
-        self.broken = set()
-
-    async def book(self, what: str) -> dict[str, str]:
-        self.told.append(f"book {what}")
-        return {"booked": what}
-
-    async def cancel(self, booking: dict[str, str]) -> None:
-        what = booking["booked"]
-        if what in self.broken:
-            raise TransientError(f"cannot cancel {what}")
-        self.told.append(f"cancel {what}")
-
-
 async def fail(error: Exception) -> None:
     raise error
 
 
-async def test_a_run_that_fails_for_good_is_undone_in_reverse():
-    agency = Agency()
-
+async def test_a_run_that_fails_for_good_is_undone_in_reverse(agency):
     @on("trip.wanted")
     async def travel(event: Event) -> None:
         for what in ("flight", "hotel", "car"):
@@ -67,8 +47,9 @@ async def test_a_run_that_fails_for_good_is_undone_in_reverse():
     assert [one.undone_at is not None for one in view.journal[:4]] == [True, True, True, False]
 
 
-async def test_an_undo_is_tried_again_and_what_it_could_not_undo_is_said_and_can_be_gone_on_with():
-    agency = Agency()
+async def test_an_undo_is_tried_again_and_what_it_could_not_undo_is_said_and_can_be_gone_on_with(
+    agency,
+):
     agency.broken = {"hotel"}
 
     @on("trip.wanted", retry=Retry(attempts=3))
@@ -98,7 +79,7 @@ async def test_an_undo_is_tried_again_and_what_it_could_not_undo_is_said_and_can
     assert agency.told[6:] == [*agency.told[:3], "cancel car", "cancel hotel", "cancel flight"]
 
 
-async def test_what_an_undo_writes_and_sends_commits_with_it_once():
+async def test_what_an_undo_writes_and_sends_commits_with_it_once(agency):
     tries = 0
 
     async def give_back(booking: dict[str, str]) -> None:
@@ -109,7 +90,7 @@ async def test_what_an_undo_writes_and_sends_commits_with_it_once():
         if tries == 1:
             raise TransientError("after writing")
 
-    agency, heard = Agency(), []
+    heard = []
 
     @on("trip.wanted")
     async def travel(event: Event) -> None:
@@ -129,8 +110,8 @@ async def test_what_an_undo_writes_and_sends_commits_with_it_once():
     assert len(heard) == 1
 
 
-async def test_a_changed_step_undoes_nothing():
-    agency, tries = Agency(), 0
+async def test_a_changed_step_undoes_nothing(agency):
+    tries = 0
 
     @on("trip.wanted")
     async def travel(event: Event) -> None:
@@ -149,8 +130,8 @@ async def test_a_changed_step_undoes_nothing():
     assert "--from-start" in letter.error["message"]
 
 
-async def test_compensate_in_an_except_and_the_run_ends_in_an_ordinary_way():
-    agency, tries, paid, errors = Agency(), 0, 0, []
+async def test_compensate_in_an_except_and_the_run_ends_in_an_ordinary_way(agency):
+    tries, paid, errors = 0, 0, []
 
     async def pay() -> None:
         nonlocal paid
@@ -181,8 +162,7 @@ async def test_compensate_in_an_except_and_the_run_ends_in_an_ordinary_way():
     assert agency.told == ["book flight", "cancel flight"]
 
 
-async def test_a_crash_while_undoing_goes_on_undoing(tmp_path):
-    agency = Agency()
+async def test_a_crash_while_undoing_goes_on_undoing(agency, tmp_path):
     agency.broken = {"hotel"}
 
     @on("trip.wanted", retry=Retry(attempts=20, base_s=20))
@@ -204,8 +184,8 @@ async def test_a_crash_while_undoing_goes_on_undoing(tmp_path):
     ]  # fmt: skip
 
 
-async def test_a_sleeping_run_is_cancelled_and_undone():
-    agency, seen = Agency(), []
+async def test_a_sleeping_run_is_cancelled_and_undone(agency):
+    seen = []
 
     @on("trip.wanted")
     async def travel(event: Event) -> None:
@@ -233,9 +213,7 @@ async def test_a_sleeping_run_is_cancelled_and_undone():
     assert seen == ["told"]
 
 
-async def test_a_running_run_is_cancelled_at_its_next_step():
-    agency = Agency()
-
+async def test_a_running_run_is_cancelled_at_its_next_step(agency):
     async def slow() -> None:
         await asyncio.sleep(100)
 
@@ -278,9 +256,7 @@ async def test_a_run_that_has_not_begun_is_cancelled_without_being_run():
     assert len(ran) == 1
 
 
-async def test_what_a_handler_writes_after_it_was_cancelled_commits_if_it_ends_regularly():
-    agency = Agency()
-
+async def test_what_a_handler_writes_after_it_was_cancelled_commits_if_it_ends_regularly(agency):
     @on("trip.wanted")
     async def travel(event: Event) -> None:
         await step("book", agency.book, "flight", undo=agency.cancel)
@@ -301,9 +277,7 @@ async def test_what_a_handler_writes_after_it_was_cancelled_commits_if_it_ends_r
     assert agency.told == ["book flight", "cancel flight"]
 
 
-async def test_a_cancellation_survives_a_restart_and_comes_from_another_process(tmp_path):
-    agency = Agency()
-
+async def test_a_cancellation_survives_a_restart_and_comes_from_another_process(agency, tmp_path):
     @on("trip.wanted")
     async def travel(event: Event) -> None:
         await step("book", agency.book, "flight", undo=agency.cancel)
