@@ -97,11 +97,11 @@ MISTAKES = (
     Mistake(
         "commit a handler's effects apart from its mark",
         "runtime/books.py",
-        "        try:\n            await self._store.write_each(_finish_all, item)\n"
+        "        try:\n            await self._store.write_each(self._finish_all, item)\n"
         "        except StoreError as error:",
         "        try:\n"
-        "            await self._store.write_each(_finish_all, _Finish(item.ids, item.finished_at,"
-        " None))\n"
+        "            await self._store.write_each(self._finish_all, _Finish(item.ids, item."
+        "finished_at, None))\n"
         "            if item.unit is not None:\n"
         "                await self._store.write(item.unit.apply)\n"
         "        except StoreError as error:",
@@ -109,8 +109,9 @@ MISTAKES = (
     Mistake(
         "lose what a handler sends when runs share a commit",
         "runtime/books.py",
-        "        if item.unit is not None:\n            item.unit.apply(tx)",
-        "        if item.unit is not None and item is items[0]:\n            item.unit.apply(tx)",
+        "            if item.unit is not None:\n                item.unit.apply(tx)",
+        "            if item.unit is not None and item is items[0]:\n"
+        "                item.unit.apply(tx)",
     ),
     Mistake(
         "commit the cursor before its page",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import structlog
@@ -32,7 +32,6 @@ class _Finish(NamedTuple):
     unit: UnitOfWork | None
     stateful: bool = False
     returned: bytes | None = None
-    on_woken: Callable[[], None] | None = None
 
 
 class Books:
@@ -73,10 +72,9 @@ class Books:
             unit=unit if unit is not None and unit.dirty else None,
             stateful=stateful,
             returned=returned,
-            on_woken=None if returned is None else self._log.on_scheduled,
         )
         try:
-            await self._store.write_each(_finish_all, item)
+            await self._store.write_each(self._finish_all, item)
         except StoreError as error:
             if not is_refusal(error):
                 return error
@@ -86,13 +84,33 @@ class Books:
             return error
         return None
 
+    def _finish_all(self, tx: Tx, items: list[_Finish]) -> list[None]:
+        for item in items:
+            if item.unit is not None:
+                item.unit.apply(tx)
+            if item.stateful:
+                end_states(tx, item.ids, item.finished_at)
+        # What is committed together ends together.
+        ids = [one for item in items for one in item.ids]
+        finished_at = max(item.finished_at for item in items)
+        tx.set_many(deliveries.c.id, ids, {"status": DONE, "finished_at": finished_at})
+        outcomes = {
+            one: returned(item.returned)
+            for item in items
+            if item.returned is not None
+            for one in item.ids
+        }
+        if outcomes and end_children(tx, outcomes, finished_at):
+            tx.after_commit(self._log.on_scheduled)
+        return [None] * len(items)
+
     async def _insist_on_finishing(
         self, item: _Finish, refused: StoreError
     ) -> BaseException | None:
         self._patience.refused(refused)
         try:
             await self._patience.insist(
-                lambda: self._store.write_each(_finish_all, item), any_refusal=False
+                lambda: self._store.write_each(self._finish_all, item), any_refusal=False
             )
         except Exception as error:
             return error
@@ -144,26 +162,3 @@ class Books:
                 pause = min(1.0 + waited, 5.0)
                 waited += pause
                 await self._clock.sleep(pause)
-
-
-def _finish_all(tx: Tx, items: list[_Finish]) -> list[None]:
-    for item in items:
-        if item.unit is not None:
-            item.unit.apply(tx)
-        if item.stateful:
-            end_states(tx, item.ids, item.finished_at)
-    # What is committed together ends together.
-    ids = [one for item in items for one in item.ids]
-    finished_at = max(item.finished_at for item in items)
-    tx.set_many(deliveries.c.id, ids, {"status": DONE, "finished_at": finished_at})
-    children = [item for item in items if item.returned is not None]
-    if children:
-        _tell_parents(tx, children, finished_at)
-    return [None] * len(items)
-
-
-def _tell_parents(tx: Tx, items: list[_Finish], finished_at: int) -> None:
-    outcomes = {one: returned(item.returned or b"null") for item in items for one in item.ids}
-    on_woken = items[0].on_woken
-    if end_children(tx, outcomes, finished_at) and on_woken is not None:
-        tx.after_commit(on_woken)
