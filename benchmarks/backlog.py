@@ -17,9 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import row
 from benchmarks.memory import memory_mb
-from benchmarks.row import Row
+from benchmarks.row import FEW_ROUNDS, Row
 from dovetail import Event, on
 from dovetail.app.app import App
 from dovetail.app.load import program_of
@@ -28,7 +27,6 @@ from dovetail.core.settings import Settings
 from dovetail.runtime.log import EventDraft
 from dovetail.testing.app import make_module
 
-ROUNDS = min(row.ROUNDS, 3)
 PROBES = 20
 
 
@@ -67,7 +65,7 @@ def measure(folder: Path, items: int) -> list[Row]:
     fill(folder / "large.db", large)
     big: list[Worked] = []
     little: list[Worked] = []
-    for number in range(ROUNDS):
+    for number in range(FEW_ROUNDS):
         fill(folder / f"small{number}.db", small)
         little.append(asyncio.run(work(folder / f"small{number}.db", few)))
         big.append(asyncio.run(work(folder / "large.db", few)))
@@ -82,7 +80,7 @@ def measure(folder: Path, items: int) -> list[Row]:
             beside,
             costs[1],
             ratio_at_most=1.2,
-            note=f"processor time, lower is better; medians of {ROUNDS} rounds",
+            note=f"processor time, lower is better; medians of {FEW_ROUNDS} rounds",
         ),
         Row(
             "memory of the process meanwhile",

@@ -13,14 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.row import Row
+from benchmarks.row import FEW_ROUNDS, Row
 from dovetail import Event, on, platform, send, step
 from dovetail.connector_sdk.record import Write
 from dovetail.core.log import configure_logging
 from dovetail.testing.loop import run
 from dovetail.testing.sandbox import SandboxedApp, sandboxed_app
 
-ROUNDS = 3
 LATENCY = {"kind": "latency", "seconds": 0.05}
 
 
@@ -52,7 +51,7 @@ def measure(folder: Path, items: int) -> list[Row]:
     configure_logging("error")
     runs = max(items // 20, 20)
     ours, theirs = [], []
-    for _ in range(ROUNDS):
+    for _ in range(FEW_ROUNDS):
         ours.append(run(update_all(runs, gathers=True)))
         theirs.append(run(update_all(runs, gathers=False)))
     beside = "a step that makes its own call, same run"

@@ -20,10 +20,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import row
 from benchmarks.crm import EXAMPLE, PLATFORMS, settled
 from benchmarks.memory import memory_mb
-from benchmarks.row import Row
+from benchmarks.row import FEW_ROUNDS, Row
 from benchmarks.wire import process
 from dovetail.app.app import App
 from dovetail.app.load import load_program
@@ -33,7 +32,6 @@ from dovetail.core.settings import Settings
 from dovetail.service.handlers import DEFAULT_TENANT
 from dovetail.simulator_sdk.sandbox import serve_sandbox
 
-ROUNDS = min(row.ROUNDS, 3)
 HERE = Path(__file__).resolve().parents[1]
 # What limits calls would make the process wait, which is not what is measured.
 SETTINGS = {
@@ -56,7 +54,7 @@ def measure(folder: Path, items: int) -> list[Row]:
     small = max(items // 2, 40)
     large = int(os.environ.get("SIZE", max(items * 5, 80)))
     big = synced(folder / "large.db", large)
-    little = [synced(folder / f"small{number}.db", small) for number in range(ROUNDS)]
+    little = [synced(folder / f"small{number}.db", small) for number in range(FEW_ROUNDS)]
     beside = f"{little[0].records:,} records"
     return [
         Row(
@@ -68,7 +66,7 @@ def measure(folder: Path, items: int) -> list[Row]:
             ratio_at_most=1.2,
             note=(
                 f"processor time of the syncing process, lower is better; the large one once "
-                f"({big.wall_s:.0f} s), the small one {ROUNDS} times"
+                f"({big.wall_s:.0f} s), the small one {FEW_ROUNDS} times"
             ),
         ),
         Row(

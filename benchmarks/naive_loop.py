@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from benchmarks.crm import Synced, crms, first_sync, stopwatch
-from benchmarks.row import ROUNDS, Row
+from benchmarks.row import FEW_ROUNDS, Row
 from dovetail.core import json
 from dovetail.core.log import configure_logging
 from dovetail.core.transport import HttpRequest, HttpResponse
@@ -41,7 +41,7 @@ def measure(folder: Path, items: int) -> list[Row]:
     del folder
     configure_logging("error")
     people = max(items // 20, 20)
-    rounds = [(run(ours(people)), run(naive(people))) for _ in range(min(ROUNDS, 3))]
+    rounds = [(run(ours(people)), run(naive(people))) for _ in range(FEW_ROUNDS)]
 
     def rate(number: int, *, with_processor: bool) -> float:
         return statistics.median(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 """Figures are medians of five; whoever only wants to see them run takes one."""
+FEW_ROUNDS = min(ROUNDS, 3)
+"""For what takes long."""
 
 
 @dataclass(frozen=True, slots=True)
