@@ -56,7 +56,7 @@ class Intake:
         self._connections = connections
         self._settings = settings
         self._clock = clock
-        self.room = IntakeRoom(store)
+        self._room = IntakeRoom(store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one webhook request; an ASGI app of its own, which its route calls directly."""
@@ -74,7 +74,7 @@ class Intake:
         return response
 
     async def _answer(self, request: Request, platform: str, connection_id: str) -> Response:
-        if self.room.is_full:
+        if self._room.is_full:
             return _later("Too much waits for the database already; send it again.")
         try:
             return await self._accept(request, platform, connection_id)
@@ -122,7 +122,7 @@ class Intake:
         return Response(b'{"accepted":%d}' % len(drafts), media_type="application/json")
 
     async def _commit(self, drafts: list[EventDraft], size: int) -> None:
-        room = self.room
+        room = self._room
         room.enter(size)
         try:
             # Shielded by the store: a write that times out here may still commit, and the repeated

@@ -42,19 +42,17 @@ class IntakeRoom:
         self._given_up: list[int] = []
         self._catching_up: asyncio.Task[None] | None = None
         self._is_told = False
-        self.waiting = 0
-        """Requests that wait for their commit."""
-        self.held = 0
-        """Bytes of their bodies."""
+        self._waiting = 0  # requests, for their commit
+        self._held = 0  # bytes of their bodies
 
     @property
     def is_full(self) -> bool:
         """Whether whoever comes now is to come again."""
-        full = self.waiting >= self._requests or self.held >= self._size
+        full = self._waiting >= self._requests or self._held >= self._size
         if full != self._is_told:
             self._is_told = full
             if full:
-                log.warning("webhooks_refused", waiting=self.waiting, bytes=self.held)
+                log.warning("webhooks_refused", waiting=self._waiting, bytes=self._held)
             else:
                 log.info("webhooks_accepted_again")
         return full
@@ -68,13 +66,13 @@ class IntakeRoom:
         """
         if self.is_full:
             raise StoreError("Too much waits for the database already.")
-        self.waiting += 1
-        self.held += size
+        self._waiting += 1
+        self._held += size
 
     def leave(self, size: int) -> None:
         """Count one whose write is over."""
-        self.waiting -= 1
-        self.held -= size
+        self._waiting -= 1
+        self._held -= size
 
     def give_up(self, size: int) -> None:
         """Note that one was answered whose write is still with the database."""

@@ -30,7 +30,7 @@ from dovetail.runtime.event_payload import event_payload
 from dovetail.runtime.handler import HandlerSpec
 from dovetail.runtime.journal import Place
 from dovetail.runtime.log import EventDraft
-from dovetail.runtime.step_input import mark_input, read_back
+from dovetail.runtime.step_input import mark_input, read_value
 from dovetail.runtime.store.port import Tx
 from dovetail.runtime.store.schema import CHILD
 from dovetail.runtime.suspension import FOR_EVER
@@ -80,6 +80,12 @@ class _Met(NamedTuple):
     @property
     def is_open(self) -> bool:
         return self.outcome is not None and "until" in self.outcome
+
+    @property
+    def due_at(self) -> int:
+        """When it has had its time."""
+        until: int | None = (self.outcome or {}).get("until")
+        return until or FOR_EVER
 
 
 def child_call(
@@ -218,16 +224,14 @@ def _go_on_waiting(context: RunContext, met: Sequence[_Met]) -> BaseException:
 
 def _due_at(met: Sequence[_Met]) -> int:
     """Return when the first of the open ones has had its time."""
-    return min(
-        (one.outcome.get("until") or FOR_EVER for one in met if one.outcome), default=FOR_EVER
-    )
+    return min((one.due_at for one in met), default=FOR_EVER)
 
 
 async def _end(context: RunContext, met: list[_Met]) -> list[Any]:
     """Return results and errors of children that have all ended; wait on where one has not."""
     now = to_micros(context.clock.now())
     for index, one in enumerate(met):
-        if one.is_open and one.outcome and (one.outcome["until"] or FOR_EVER) <= now:
+        if one.due_at <= now:
             met[index] = one._replace(outcome=await _give_up(context, one, now))
     if any(one.is_open for one in met):
         raise _go_on_waiting(context, met)
@@ -254,7 +258,7 @@ async def _give_up(context: RunContext, one: _Met, now: int) -> dict[str, Any]:
 def _result(context: RunContext, one: _Met) -> Any:
     outcome = one.outcome or {}
     if "result" in outcome:
-        return read_back(json.encode(outcome["result"]), one.call.function)
+        return read_value(outcome["result"], one.call.function)
     if context.cancelling:
         context.check(one.place)  # it was stopped because this run is
     run, handler = outcome.get("run"), one.call.spec.name

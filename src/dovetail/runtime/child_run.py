@@ -158,8 +158,7 @@ def give_up_child(tx: Tx, parent_id: int, place: Place, now: int) -> dict[str, A
 
 def outcome_at(tx: Tx, parent_id: int, place: Place) -> dict[str, Any] | None:
     """Return what a parent's journal holds of a child; None when it was begun anew."""
-    found = {"of_run": parent_id, "of_name": place.name, "of_key": place.key}
-    stored = tx.scalar(_STORED, found | {"of_repeat": place.repeat})
+    stored = tx.scalar(_STORED, _of(parent_id, place))
     return None if stored is None else json.decode(stored)
 
 
@@ -171,8 +170,7 @@ def record_outcome(tx: Tx, parent_id: int, place: Place, outcome: dict[str, Any]
 def forget_child(tx: Tx, parent_id: int, child: int, place: Place) -> None:
     """Let a parent start a child anew when it comes there again."""
     tx.run(sa.delete(child_runs).where(child_runs.c.delivery_id == child))
-    found = {"of_run": parent_id, "of_name": place.name, "of_key": place.key}
-    tx.run(_FORGET, found | {"of_repeat": place.repeat})
+    tx.run(_FORGET, _of(parent_id, place))
 
 
 def place_of(tie: sa.Row[Any]) -> Place:
@@ -194,9 +192,11 @@ def _outcome(tx: Tx, tie: sa.Row[Any], ending: dict[str, Any]) -> dict[str, Any]
 
 
 def _entry(parent_id: int, place: Place, outcome: dict[str, Any], now: int) -> dict[str, Any]:
+    return {"outcome": json.encode(outcome), "at": now, **_of(parent_id, place)}
+
+
+def _of(parent_id: int, place: Place) -> dict[str, Any]:
     return {
-        "outcome": json.encode(outcome),
-        "at": now,
         "of_run": parent_id,
         "of_name": place.name,
         "of_key": place.key,

@@ -40,10 +40,7 @@ class ChildWait:
     starts: tuple[ChildStart, ...] = ()
     at_once: bool = False
 
-    @property
-    def outlasts_stop(self) -> bool:
-        """A parent that is asked to stop waits for its children, which are asked, too."""
-        return True
+    outlasts_stop = True  # asked to stop, a parent waits for its children, which are asked, too
 
     def register(self, tx: Tx, delivery_id: int, now: int) -> bool:
         """Start what is to be started; return whether the run need not wait."""

@@ -137,7 +137,7 @@ def replay_dead(tx: Tx, ids: Sequence[int], now: int, *, from_start: bool = Fals
     for first in range(0, len(ids), 500):
         rows = tx.rows(
             sa.select(deliveries.c.id, deliveries.c.error).where(
-                deliveries.c.id.in_(list(ids[first : first + 500])),
+                deliveries.c.id.in_(ids[first : first + 500]),
                 deliveries.c.status == DEAD,
             )
         )

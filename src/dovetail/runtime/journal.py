@@ -17,6 +17,7 @@ from dovetail.core import json
 from dovetail.core.clock import Clock, to_micros
 from dovetail.core.log import get_logger
 from dovetail.errors import UsageError
+from dovetail.runtime.delivery import RUN_PREFIX
 from dovetail.runtime.store.port import RowStatement, Store, Tx
 from dovetail.runtime.store.schema import (
     CHILD,
@@ -40,7 +41,7 @@ class Place(NamedTuple):
     repeat: int
 
     def __str__(self) -> str:
-        name = f"run:{self.name}" if self.kind in (CHILD, CHILD_UNDO) else self.name
+        name = f"{RUN_PREFIX}{self.name}" if self.kind in (CHILD, CHILD_UNDO) else self.name
         words = f"{name} [{self.key}]" if self.key else name
         return f"{words} #{self.repeat + 1}" if self.repeat else words
 

@@ -96,7 +96,11 @@ def encode_returned(handler: str, value: Any, most_bytes: int) -> bytes:
 def read_back(result: bytes, call: Callable[..., Any]) -> Any:
     """Return a recorded result as what the function's return annotation says."""
     # The first pass and a resumed one see the same thing: what survived the round trip.
-    value = json.decode(result)
+    return read_value(json.decode(result), call)
+
+
+def read_value(value: Any, call: Callable[..., Any]) -> Any:
+    """Return what was read from JSON as what the function's return annotation says."""
     if value is None:
         return None
     return _as(value, _hints(call).get("return"))
@@ -109,7 +113,7 @@ def read_for(undo: Callable[..., Any], result: bytes, call: Callable[..., Any] |
     names = [name for name in hints if name != "return"]
     wanted = hints[names[0]] if names else None
     if wanted in (None, Any) and call is not None:
-        return read_back(result, call)
+        return read_value(value, call)
     return value if value is None else _as(value, wanted)
 
 
