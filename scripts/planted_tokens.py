@@ -82,13 +82,8 @@ TOKENS: tuple[tuple[str, ...], ...] = (
     (
         "let go of new credentials when a connection is made again",
         "app/connections.py",
-        "        statement = tx.insert(credentials).values(\n"
-        "            connection_id=saved.id, sealed=sealed, updated_at=to_micros(now)\n"
-        "        )\n",
-        "        if known and draft.account:\n            return saved\n"
-        "        statement = tx.insert(credentials).values(\n"
-        "            connection_id=saved.id, sealed=sealed, updated_at=to_micros(now)\n"
-        "        )\n",
+        "        tx.run(_PUT(tx), row)\n",
+        "        if not (known and draft.account):\n            tx.run(_PUT(tx), row)\n",
     ),
     (
         "log what a token endpoint answered",

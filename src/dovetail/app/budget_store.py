@@ -9,18 +9,13 @@ import sqlalchemy as sa
 
 from dovetail.connector_sdk.limits import BudgetStore
 from dovetail.core import json
-from dovetail.runtime.store.port import Store, Tx, once_per_database
+from dovetail.runtime.store.port import Store, Tx, upsert
 from dovetail.runtime.store.schema import budgets
 
 T = TypeVar("T")
 
 _LOAD = sa.select(budgets.c.state).where(budgets.c.key == sa.bindparam("of_key"))
-
-
-@once_per_database
-def _put(tx: Tx) -> sa.Executable:
-    fresh = tx.insert(budgets)
-    return fresh.on_conflict_do_update(index_elements=["key"], set_={"state": fresh.excluded.state})
+_PUT = upsert(budgets, "state")
 
 
 class StoreBudgets(BudgetStore):
@@ -37,7 +32,7 @@ class StoreBudgets(BudgetStore):
         def work(tx: Tx) -> T:
             found = tx.scalar(_LOAD, {"of_key": key})
             state, result = change(json.decode(found) if found is not None else None)
-            tx.run(_put(tx), {"key": key, "state": json.encode(state)})
+            tx.run(_PUT(tx), {"key": key, "state": json.encode(state)})
             return result
 
         return await self._store.write(work)

@@ -34,8 +34,10 @@ from dovetail.errors import ConfigError, MissingCredentialError
 from dovetail.model.integration import Connection
 from dovetail.runtime.record_table import change_record, insert_record, select_records
 from dovetail.runtime.refusal import clear_refused, is_refused
-from dovetail.runtime.store.port import Store, Tx
+from dovetail.runtime.store.port import Store, Tx, upsert
 from dovetail.runtime.store.schema import credentials
+
+_PUT = upsert(credentials, "sealed", "updated_at")
 
 ACTIVE = "active"
 REMOVED = "removed"
@@ -262,18 +264,8 @@ class Connections:
         with suppress(ConfigError):
             values = _with_old_secret(values, load_values(tx, self._box, saved.id), now)
         sealed = self._box.seal(json.encode(dict(values)), owner=saved.id)
-        statement = tx.insert(credentials).values(
-            connection_id=saved.id, sealed=sealed, updated_at=to_micros(now)
-        )
-        tx.run(
-            statement.on_conflict_do_update(
-                index_elements=["connection_id"],
-                set_={
-                    "sealed": statement.excluded.sealed,
-                    "updated_at": statement.excluded.updated_at,
-                },
-            )
-        )
+        row = {"connection_id": saved.id, "sealed": sealed, "updated_at": to_micros(now)}
+        tx.run(_PUT(tx), row)
         return saved
 
     def _remove(self, tx: Tx, connection_id: str) -> Connection:

@@ -23,9 +23,10 @@ from dovetail.core import json
 from dovetail.core.clock import from_micros, to_micros
 from dovetail.core.secrets import SecretBox
 from dovetail.runtime.refusal import clear_refused
-from dovetail.runtime.store.port import Tx
+from dovetail.runtime.store.port import Tx, upsert
 from dovetail.runtime.store.schema import credentials, token_leases
 
+_PUT = upsert(token_leases, "owner", "fence", "saved_fence", "expires_at", "asked_at")
 _ENDED: dict[str, object] = {"owner": None, "asked_at": None}
 
 
@@ -158,10 +159,4 @@ def load_values(tx: Tx, box: SecretBox, connection_id: str) -> dict[str, str]:
 
 def put_lease(tx: Tx, connection_id: str, **columns: object) -> None:
     """Write the row of a connection, whether or not there is one."""
-    statement = tx.insert(token_leases).values(connection_id=connection_id, **columns)
-    tx.run(
-        statement.on_conflict_do_update(
-            index_elements=["connection_id"],
-            set_={name: statement.excluded[name] for name in columns},
-        )
-    )
+    tx.run(_PUT(tx), {"connection_id": connection_id, **columns})

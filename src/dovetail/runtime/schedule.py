@@ -24,7 +24,7 @@ from dovetail.core.ids import derive_id
 from dovetail.core.log import get_logger
 from dovetail.runtime.log import EventDraft, EventLog
 from dovetail.runtime.patience import Patience
-from dovetail.runtime.store.port import Store, Tx, once_per_database
+from dovetail.runtime.store.port import Store, Tx, upsert
 from dovetail.runtime.store.schema import schedules
 
 Misfire = Literal["once", "skip", "all"]
@@ -39,6 +39,8 @@ _SET_BACK = timedelta(seconds=60)
 # Later than this, a tick was missed; earlier, the process was busy.
 _GRACE = timedelta(seconds=60)
 _MOST_MISSED = 1_000
+
+_NOTE_DUE = upsert(schedules, "last_due_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +164,4 @@ def _last_due(tx: Tx, name: str) -> datetime | None:
 
 def _send_tick(tx: Tx, log: EventLog, draft: EventDraft, name: str, last: datetime) -> None:
     log.append(tx, [draft])
-    tx.run(_note_due(tx), {"name": name, "last_due_at": to_micros(last)})
-
-
-@once_per_database
-def _note_due(tx: Tx) -> sa.Executable:
-    fresh = tx.insert(schedules)
-    return fresh.on_conflict_do_update(
-        index_elements=["name"], set_={"last_due_at": fresh.excluded.last_due_at}
-    )
+    tx.run(_NOTE_DUE(tx), {"name": name, "last_due_at": to_micros(last)})

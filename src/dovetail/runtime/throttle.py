@@ -9,8 +9,10 @@ import sqlalchemy as sa
 
 from dovetail.core.clock import Clock, to_micros
 from dovetail.runtime.gate import Gates
-from dovetail.runtime.store.port import Store, Tx
+from dovetail.runtime.store.port import Store, Tx, upsert
 from dovetail.runtime.store.schema import throttles
+
+_PUT = upsert(throttles, "starts", "ends_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +46,8 @@ def _load(tx: Tx, wall: int) -> list[sa.Row[tuple[str, str, bytes, int]]]:
 
 def _save(tx: Tx, windows: list[_Saved]) -> list[None]:
     latest = {(one.handler, one.key): one for one in windows}
-    statement = tx.insert(throttles).values(
-        handler=sa.bindparam("handler"),
-        key=sa.bindparam("key"),
-        starts=sa.bindparam("starts"),
-        ends_at=sa.bindparam("ends_at"),
-    )
     tx.run(
-        statement.on_conflict_do_update(
-            index_elements=["handler", "key"],
-            set_={
-                "starts": statement.excluded.starts,
-                "ends_at": statement.excluded.ends_at,
-            },
-        ),
+        _PUT(tx),
         [
             {
                 "handler": one.handler,

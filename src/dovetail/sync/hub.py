@@ -16,7 +16,7 @@ from dovetail.model.entity import Entity
 from dovetail.runtime.record_document import entity_name as _name
 from dovetail.runtime.record_document import read_record
 from dovetail.runtime.record_table import load_records
-from dovetail.runtime.store.port import Tx, once_per_database
+from dovetail.runtime.store.port import Tx, upsert
 from dovetail.runtime.store.schema import records
 from dovetail.sync.canonical import canonical, literal
 from dovetail.sync.identity import key_field
@@ -216,18 +216,9 @@ def save_identities(tx: Tx, integration_id: str, hubs: Iterable[Hub]) -> None:
         }
         for hub in changed
     ]
-    tx.run(_put(tx), rows)
+    tx.run(_PUT(tx), rows)
     for hub in changed:
         hub.is_identified, hub.is_changed = True, False
-
-
-@once_per_database
-def _put(tx: Tx) -> sa.Executable:
-    fresh = tx.insert(sync_identities)
-    return fresh.on_conflict_do_update(
-        index_elements=["integration_id", "entity", "internal_id"],
-        set_={"natural_key": fresh.excluded.natural_key, "stamps": fresh.excluded.stamps},
-    )
 
 
 def forget_identity(tx: Tx, integration_id: str, entity: str, internal_id: str) -> None:
@@ -235,6 +226,7 @@ def forget_identity(tx: Tx, integration_id: str, entity: str, internal_id: str) 
     tx.run(_FORGET, {"of_integration": integration_id, "of_entity": entity, "of_id": internal_id})
 
 
+_PUT = upsert(sync_identities, "natural_key", "stamps")
 _LOAD = sa.select(sync_identities).where(
     sync_identities.c.integration_id == sa.bindparam("of_integration"),
     sync_identities.c.entity == sa.bindparam("of_entity"),

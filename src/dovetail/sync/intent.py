@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from dovetail.core import json
-from dovetail.runtime.store.port import Tx, once_per_database
+from dovetail.runtime.store.port import Tx, upsert
 from dovetail.sync.schema import sync_intents
 
 SENT = "sent"
@@ -49,7 +49,7 @@ def load_intents(
 def save_intents(tx: Tx, connection_id: str, entity: str, intents: Iterable[Intent]) -> None:
     """Record intents, in place of older ones."""
     tx.run(
-        _put(tx),
+        _PUT(tx),
         [
             {
                 "connection_id": connection_id,
@@ -64,19 +64,6 @@ def save_intents(tx: Tx, connection_id: str, entity: str, intents: Iterable[Inte
     )
 
 
-@once_per_database
-def _put(tx: Tx) -> sa.Executable:
-    fresh = tx.insert(sync_intents)
-    return fresh.on_conflict_do_update(
-        index_elements=["connection_id", "entity", "internal_id"],
-        set_={
-            "state": fresh.excluded.state,
-            "intent_at": fresh.excluded.intent_at,
-            "fields": fresh.excluded.fields,
-        },
-    )
-
-
 def remove_intents(tx: Tx, connection_id: str, entity: str, internal_ids: Iterable[str]) -> None:
     """Forget intents whose outcome is recorded."""
     tx.run(
@@ -88,6 +75,7 @@ def remove_intents(tx: Tx, connection_id: str, entity: str, internal_ids: Iterab
     )
 
 
+_PUT = upsert(sync_intents, "state", "intent_at", "fields")
 _LOAD_ALL = sa.select(sync_intents).where(
     sync_intents.c.connection_id == sa.bindparam("of_connection"),
     sync_intents.c.entity == sa.bindparam("of_entity"),

@@ -54,6 +54,18 @@ def once_per_database(build: Callable[[Tx], S]) -> Callable[[Tx], S]:
     return get
 
 
+def upsert(table: Table, *names: str) -> Callable[[Tx], Executable]:
+    """Return what writes a row, or the columns of these *names* where its key is there already."""
+    key = [column.name for column in table.primary_key]
+
+    def build(tx: Tx) -> Executable:
+        fresh = tx.insert(table)
+        new = {name: fresh.excluded[name] for name in names}
+        return fresh.on_conflict_do_update(index_elements=key, set_=new)
+
+    return once_per_database(build)
+
+
 class RowStatement:
     """
     A statement that is run for many rows, again and again; an adapter compiles it once.
