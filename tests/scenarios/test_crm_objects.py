@@ -23,19 +23,6 @@ def declare(**integration):
     )
 
 
-async def at_hubspot(world, resource, **equal):
-    return [
-        one
-        for one in await world.records("hubspot", resource)
-        if all(one["fields"].get(name) == value for name, value in equal.items())
-    ]
-
-
-async def ours(world, entity, **equal):
-    async with world.app.session():
-        return await db.query(entity, **equal)
-
-
 async def test_a_company_of_hubspot_and_one_of_ours_travel_both_ways():
     async with sandboxed_app(declare(), records=6) as world:
         acme = await world.edit(
@@ -45,8 +32,8 @@ async def test_a_company_of_hubspot_and_one_of_ours_travel_both_ways():
             await db.create(Company(name="Zenith", domain="zenith.example", phone="+351 1"))
         await world.settle()
 
-        (came,) = await ours(world, Company, domain="acme.example")
-        (went,) = await at_hubspot(world, "companies", domain="zenith.example")
+        (came,) = await world.ours(Company, domain="acme.example")
+        (went,) = await world.records("hubspot", "companies", domain="zenith.example")
         assert (came.name, came.city) == ("Acme", "Porto")
         assert (went["fields"]["name"], went["fields"]["phone"]) == ("Zenith", "+351 1")
 
@@ -56,8 +43,8 @@ async def test_a_company_of_hubspot_and_one_of_ours_travel_both_ways():
             await db.update(zenith, phone="+351 2")
         await world.settle()
 
-        (came,) = await ours(world, Company, domain="acme.example")
-        (went,) = await at_hubspot(world, "companies", domain="zenith.example")
+        (came,) = await world.ours(Company, domain="acme.example")
+        (went,) = await world.records("hubspot", "companies", domain="zenith.example")
         assert (came.city, went["fields"]["phone"]) == ("Lisboa", "+351 2")
 
 
@@ -69,7 +56,7 @@ async def test_an_edit_of_a_company_travels_by_webhook_in_seconds():
         await world.edit("hubspot", acme["id"], "companies", city="Faro")
         await world.settle(5)
 
-        (came,) = await ours(world, Company, domain="acme.example")
+        (came,) = await world.ours(Company, domain="acme.example")
         assert came.city == "Faro"
 
 
@@ -82,8 +69,8 @@ async def test_a_company_that_both_have_by_domain_is_one():
             await db.create(Company(name="Acme", domain="www.Acme.example", phone="+351 1"))
         await world.settle(1300)
 
-        assert len(await at_hubspot(world, "companies", name="Acme")) == 1
-        assert len(await ours(world, Company, name="Acme")) == 1
+        assert len(await world.records("hubspot", "companies", name="Acme")) == 1
+        assert len(await world.ours(Company, name="Acme")) == 1
 
 
 async def test_a_merged_company_stays_merged():
@@ -95,7 +82,7 @@ async def test_a_merged_company_stays_merged():
         await world.merge("hubspot", kept["id"], gone["id"], "companies")
         await world.settle(600)
 
-        held = [one["fields"] for one in await at_hubspot(world, "companies")]
+        held = [one["fields"] for one in await world.records("hubspot", "companies")]
         # The accounts that Salesforce's sandbox begins with have come over, too.
         assert [one["name"] for one in held if one["name"].startswith("Acme")] == ["Acme"]
 
@@ -114,7 +101,7 @@ async def test_a_deal_is_an_amount_a_date_and_a_stage():
         )
         await world.settle()
 
-        (deal,) = await ours(world, Deal)
+        (deal,) = await world.ours(Deal)
         assert (deal.amount, deal.close_date) == (Decimal("1200.50"), date(2026, 4, 30))
         assert (deal.pipeline, deal.stage) == ("default", "qualifiedtobuy")
 
@@ -123,7 +110,7 @@ async def test_a_deal_is_an_amount_a_date_and_a_stage():
             await db.update(deal, close_date=date(2026, 5, 2))
         await world.settle()
 
-        (back,) = await at_hubspot(world, "deals", dealname="20 seats")
+        (back,) = await world.records("hubspot", "deals", dealname="20 seats")
         told = back["fields"]
         assert (back["id"], told["dealstage"]) == (made["id"], "closedwon")
         assert Decimal(told["amount"]) == 1500
@@ -142,6 +129,6 @@ async def test_a_ticket_of_ours_is_made_once_whatever_the_network_does():
         await world.faults("hubspot")
         await world.settle(1200)
 
-        found = await at_hubspot(world, "tickets")
+        found = await world.records("hubspot", "tickets")
         assert sorted(one["fields"]["subject"] for one in found) == [f"T{n}" for n in range(8)]
         assert {one["fields"]["hs_ticket_priority"] for one in found} == {"HIGH"}

@@ -227,25 +227,12 @@ async def test_calls_that_meet_the_limit_are_made_when_it_opens():
 
 
 @pytest.mark.parametrize("death", ["stopped", "killed"])
-async def test_a_death_between_sending_and_recording_makes_nothing_twice(tmp_path, death):
+async def test_a_death_between_sending_and_recording_makes_nothing_twice(deafen, tmp_path, death):
     async with world_of(
         meet, records=1, platforms=("salesforce",), database=tmp_path / "app.db"
     ) as world:
         simulator = world.simulators["salesforce"]
-        sent = asyncio.Event()
-
-        async def mute(scope, receive, send):
-            """Apply what is asked, and never answer what creates."""
-            if scope["method"] == "POST":
-                await simulator.app(scope, receive, swallow)
-                sent.set()
-                await asyncio.Event().wait()
-            await simulator.app(scope, receive, send)
-
-        async def swallow(message):
-            pass
-
-        world.transport.add(simulator.base_url, mute)
+        sent = deafen(world, "salesforce", lambda scope: scope["method"] == "POST")
         await ask(world, "person.met", [{"name": f"p{n}", "at": "salesforce"} for n in range(40)])
         await sent.wait()
         assert len(await world.records("salesforce")) == 41

@@ -1,6 +1,5 @@
 """A create whose answer was lost, where only looking tells, and what was made shows late."""
 
-import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
 
@@ -22,11 +21,15 @@ async def win(event: Event) -> None:
 @asynccontextmanager
 async def world_without_key(**options):
     """HubSpot with credentials that may not add our unique property."""
+    scopes = [one for one in ALL_SCOPES if "schemas" not in one]
     async with sandboxed_app(
-        win, platforms=("hubspot",), records=3, webhooks=False, **options
+        win,
+        platforms=("hubspot",),
+        records=3,
+        webhooks=False,
+        settings={"hubspot": {"scopes": scopes}},
+        **options,
     ) as world:
-        access = world.simulators["hubspot"]._access
-        access.scopes = frozenset(one for one in ALL_SCOPES if "schemas" not in one)
         yield world
 
 
@@ -70,28 +73,21 @@ async def test_it_is_repeated_once_it_would_have_become_visible():
         assert 1 < calls < 20
 
 
-async def test_nor_does_the_next_process_whose_first_try_fails_otherwise(tmp_path):
+async def test_nor_does_the_next_process_whose_first_try_fails_otherwise(deafen, tmp_path):
     search, began = "/crm/v3/objects/deals/search", []
     async with world_without_key(database=tmp_path / "app.db") as world:
         simulator = world.simulators["hubspot"]
-        sent = asyncio.Event()
 
-        async def mute(scope, receive, send):
-            """Cut the first call that creates off; apply the second, and never answer it."""
+        def is_meant(scope):
+            """Cut the first call that creates off; the second is applied, and never answered."""
             if scope["path"] == CREATE:
                 began.append(world.app.ports.clock.now())
                 if len(began) == 1:
                     raise ConnectionResetError
-                await simulator.app(scope, receive, swallow)
-                sent.set()
-                await asyncio.Event().wait()
-            await simulator.app(scope, receive, send)
-
-        async def swallow(message):
-            pass
+            return scope["path"] == CREATE
 
         await world.faults("hubspot", LATE)
-        world.transport.add(simulator.base_url, mute)
+        sent = deafen(world, "hubspot", is_meant)
         await ask(world, 1)
         await sent.wait()
         world.transport.add(simulator.base_url, simulator.app)
@@ -104,24 +100,11 @@ async def test_nor_does_the_next_process_whose_first_try_fails_otherwise(tmp_pat
         assert calls == 1
 
 
-async def test_nor_does_the_next_process_repeat_it_too_early(tmp_path):
+async def test_nor_does_the_next_process_repeat_it_too_early(deafen, tmp_path):
     async with world_without_key(database=tmp_path / "app.db") as world:
         simulator = world.simulators["hubspot"]
-        sent = asyncio.Event()
-
-        async def mute(scope, receive, send):
-            """Apply what is asked, and never answer what creates."""
-            if scope["path"] == CREATE:
-                await simulator.app(scope, receive, swallow)
-                sent.set()
-                await asyncio.Event().wait()
-            await simulator.app(scope, receive, send)
-
-        async def swallow(message):
-            pass
-
         await world.faults("hubspot", LATE)
-        world.transport.add(simulator.base_url, mute)
+        sent = deafen(world, "hubspot", lambda scope: scope["path"] == CREATE)
         await ask(world, 20)
         await sent.wait()
         world.transport.add(simulator.base_url, simulator.app)

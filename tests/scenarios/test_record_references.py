@@ -18,11 +18,6 @@ def declare(*entities, **more):
     )
 
 
-async def ours(world, entity, **equal):
-    async with world.app.session():
-        return await db.query(entity, **equal)
-
-
 async def test_a_contact_of_salesforce_points_to_our_company():
     async with sandboxed_app(declare("contacts", "companies", "owners"), records=0) as world:
         acme = await world.edit("salesforce", None, "companies", Name="Acme")
@@ -31,10 +26,10 @@ async def test_a_contact_of_salesforce_points_to_our_company():
         )
         await world.settle()
 
-        (contact,) = await ours(world, Contact, email="a@x.com")
-        (company,) = await ours(world, Company, name="Acme")
+        (contact,) = await world.ours(Contact, email="a@x.com")
+        (company,) = await world.ours(Company, name="Acme")
         assert contact.company_id == company.id
-        owners = {owner.id for owner in await ours(world, Owner)}
+        owners = {owner.id for owner in await world.ours(Owner)}
         assert contact.owner_id in owners
 
 
@@ -52,8 +47,8 @@ async def test_a_company_of_ours_reaches_its_contact_there_and_a_move_comes_back
         other = await world.edit("salesforce", None, "companies", Name="Other")
         await world.edit("salesforce", contact["id"], "contacts", AccountId=other["id"])
         await world.settle()
-        (moved,) = await ours(world, Contact, email="l@x.com")
-        (company,) = await ours(world, Company, name="Other")
+        (moved,) = await world.ours(Contact, email="l@x.com")
+        (company,) = await world.ours(Company, name="Other")
         assert moved.company_id == company.id
         assert moved.owner_id is None, "owners are not among the entities"
 
@@ -68,7 +63,7 @@ async def test_a_reference_whose_target_is_not_synced_is_left_alone_and_said_so(
         )
         await world.settle()
 
-        (contact,) = await ours(world, Contact, email="a@x.com")
+        (contact,) = await world.ours(Contact, email="a@x.com")
         assert contact.company_id is None
         (note,) = world.app.notes
         assert "company_id" in note

@@ -23,11 +23,6 @@ def declare(*entities, **integration):
     )
 
 
-async def ours(world, entity, **equal):
-    async with world.app.session():
-        return await db.query(entity, **equal)
-
-
 async def test_whose_record_it_is_travels_both_ways():
     service = declare("contacts", "companies", "deals", "owners")
     async with sandboxed_app(service, platforms=("salesforce",), records=3) as world:
@@ -42,9 +37,9 @@ async def test_whose_record_it_is_travels_both_ways():
         )
         await world.settle(1_300)
 
-        (ada,) = await ours(world, Contact, email="ada@x.example")
-        (company,) = await ours(world, Company, name="Acme")
-        owners = {one.id: one for one in await ours(world, Owner)}
+        (ada,) = await world.ours(Contact, email="ada@x.example")
+        (company,) = await world.ours(Company, name="Acme")
+        owners = {one.id: one for one in await world.ours(Owner)}
         assert ada.company_id == company.id
         assert ada.owner_id in owners
 
@@ -151,20 +146,20 @@ async def test_a_record_deleted_past_the_bin_is_gone_within_a_day():
     async with sandboxed_app(service, platforms=("salesforce",), records=5) as world:
         lost = (await world.records("salesforce"))[0]
         email = lost["fields"]["Email"]
-        assert await ours(world, Contact, email=email)
+        assert await world.ours(Contact, email=email)
         await remove_for_good(world, lost["id"])
         await world.settle(1_300)
-        assert await ours(world, Contact, email=email)
+        assert await world.ours(Contact, email=email)
 
         await world.settle(DAY_S + 1_300)
 
-        assert await ours(world, Contact, email=email) == []
-        assert len(await ours(world, Contact)) == 4
+        assert await world.ours(Contact, email=email) == []
+        assert len(await world.ours(Contact)) == 4
 
 
 async def test_a_locked_row_is_written_later_and_alone():
     async with sandboxed_app(declare("contacts"), platforms=("salesforce",), records=4) as world:
-        people = [one for one in await ours(world, Contact) if one.email][:3]
+        people = [one for one in await world.ours(Contact) if one.email][:3]
         await world.faults("salesforce", {"kind": "row_lock", "count": 1})
         async with world.app.session():
             for one in people:

@@ -48,19 +48,6 @@ async def ends(world, kind, id, target):
     return [str(one["toObjectId"]) for one in found["results"]]
 
 
-async def ours(world, entity, **equal):
-    async with world.app.session():
-        return await db.query(entity, **equal)
-
-
-async def at(world, platform, resource, **equal):
-    return [
-        one
-        for one in await world.records(platform, resource)
-        if all(one["fields"].get(name) == value for name, value in equal.items())
-    ]
-
-
 async def settled(world, seconds=300):
     await world.settle(seconds)
     before = {name: await written(world, name) for name in ("hubspot", "salesforce")}
@@ -84,14 +71,14 @@ async def test_an_association_of_hubspot_is_a_lookup_at_salesforce_and_back():
         await associate(world, "contacts", ada["id"], "companies", acme["id"])
         await settled(world)
 
-        (contact,) = await at(world, "salesforce", "contacts", Email="a@x.com")
-        (account,) = await at(world, "salesforce", "companies", Name="Acme")
+        (contact,) = await world.records("salesforce", "contacts", Email="a@x.com")
+        (account,) = await world.records("salesforce", "companies", Name="Acme")
         assert contact["fields"]["AccountId"] == account["id"]
 
         zen = await world.edit("salesforce", None, "companies", Name="Zen", Website="zen.example")
         await world.edit("salesforce", contact["id"], "contacts", AccountId=zen["id"])
         await settled(world)
-        (company,) = await at(world, "hubspot", "companies", name="Zen")
+        (company,) = await world.records("hubspot", "companies", name="Zen")
         assert await ends(world, "contacts", ada["id"], "companies") == [company["id"]]
 
 
@@ -103,8 +90,8 @@ async def test_an_association_that_moves_no_time_is_told_by_its_webhook():
         await associate(world, "contacts", ada["id"], "companies", acme["id"])
         await world.settle(20)
 
-        (contact,) = await ours(world, Contact, email="a@x.com")
-        (company,) = await ours(world, Company, name="Acme")
+        (contact,) = await world.ours(Contact, email="a@x.com")
+        (company,) = await world.ours(Company, name="Acme")
         assert contact.company_id == company.id
 
 
@@ -119,8 +106,8 @@ async def test_a_company_that_is_deleted_at_hubspot_keeps_its_people_at_salesfor
         await world.edit("hubspot", ada["id"], "contacts", city="Faro")
         await settled(world)
 
-        (contact,) = await at(world, "salesforce", "contacts", Email="a@x.com")
-        (account,) = await at(world, "salesforce", "companies", Name="Acme")
+        (contact,) = await world.records("salesforce", "contacts", Email="a@x.com")
+        (account,) = await world.records("salesforce", "companies", Name="Acme")
         assert contact["fields"]["AccountId"] == account["id"]
         assert contact["fields"]["MailingCity"] == "Faro"
         assert await ends(world, "contacts", ada["id"], "companies") == []
@@ -145,13 +132,13 @@ async def test_a_deal_of_ours_has_its_company_its_contact_and_its_owner():
             )
         await settled(world)
 
-        (deal,) = await at(world, "hubspot", "deals", dealname="Big")
-        (firm,) = await at(world, "hubspot", "companies", name="Acme")
-        (person,) = await at(world, "hubspot", "contacts", email="l@x.com")
+        (deal,) = await world.records("hubspot", "deals", dealname="Big")
+        (firm,) = await world.records("hubspot", "companies", name="Acme")
+        (person,) = await world.records("hubspot", "contacts", email="l@x.com")
         assert await ends(world, "deals", deal["id"], "companies") == [firm["id"]]
         assert await ends(world, "deals", deal["id"], "contacts") == [person["id"]]
         assert await ends(world, "contacts", person["id"], "companies") == [firm["id"]]
-        (kept,) = await ours(world, Contact, email="l@x.com")
+        (kept,) = await world.ours(Contact, email="l@x.com")
         assert kept.owner_id == owner.id
 
 
@@ -174,17 +161,17 @@ async def test_a_network_that_fails_between_record_and_association_loses_no_edge
         await settled(world, 900)
 
         for n in range(6):
-            (firm,) = await at(world, "hubspot", "companies", name=f"F{n}")
-            (person,) = await at(world, "hubspot", "contacts", email=f"l{n}@x.com")
+            (firm,) = await world.records("hubspot", "companies", name=f"F{n}")
+            (person,) = await world.records("hubspot", "contacts", email=f"l{n}@x.com")
             assert await ends(world, "contacts", person["id"], "companies") == [firm["id"]]
-            (account,) = await at(world, "salesforce", "companies", Name=f"F{n}")
-            (contact,) = await at(world, "salesforce", "contacts", Email=f"l{n}@x.com")
+            (account,) = await world.records("salesforce", "companies", Name=f"F{n}")
+            (contact,) = await world.records("salesforce", "contacts", Email=f"l{n}@x.com")
             assert contact["fields"]["AccountId"] == account["id"]
 
 
 async def test_owners_with_one_address_are_one():
     async with sandboxed_app(declare(), records=0) as world:
-        owners = await ours(world, Owner)
+        owners = await world.ours(Owner)
         mails = [owner.email for owner in owners if owner.email]
         assert len(mails) == len(set(mails)) > 1
 

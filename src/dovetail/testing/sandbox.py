@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from dovetail.app.app import App
 from dovetail.app.load import Program, program_of
@@ -27,12 +27,16 @@ from dovetail.core import json
 from dovetail.core.ports import Ports
 from dovetail.core.settings import Settings
 from dovetail.core.transport import HttpRequest
+from dovetail.model.entity import Entity
+from dovetail.service.context import db
 from dovetail.service.declaration import Service
 from dovetail.service.handlers import DEFAULT_TENANT
 from dovetail.simulator_sdk.base import Simulator
 from dovetail.simulator_sdk.sandbox import build_simulators
 from dovetail.testing.app import IN_MEMORY, START, make_module, seeded_ports
 from dovetail.testing.asgi import AsgiTransport
+
+E = TypeVar("E", bound=Entity)
 
 APP_URL = "http://dovetail.test"
 
@@ -44,6 +48,7 @@ class SandboxedApp:
     app: App
     simulators: Mapping[str, Simulator]
     transport: AsgiTransport
+    business_id: str = DEFAULT_TENANT
 
     async def control(self, platform: str, path: str, body: Any = None) -> Any:
         """
@@ -63,12 +68,21 @@ class SandboxedApp:
         assert answer.status == 200, answer.body.decode()
         return json.decode(answer.body)
 
-    async def records(self, platform: str, resource: str = "contacts") -> list[dict[str, Any]]:
-        """Return a platform's records: id, fields (the platform's names), times."""
-        found: list[dict[str, Any]] = (await self.control(platform, f"records/{resource}"))[
-            "records"
+    async def records(
+        self, platform: str, resource: str = "contacts", **equal: Any
+    ) -> list[dict[str, Any]]:
+        """Return a platform's records that have these values: id, fields (its names), times."""
+        found = (await self.control(platform, f"records/{resource}"))["records"]
+        return [
+            one
+            for one in found
+            if all(one["fields"].get(name) == value for name, value in equal.items())
         ]
-        return found
+
+    async def ours(self, entity: type[E], **equal: Any) -> list[E]:
+        """Return what Dovetail stores of an entity and has these values."""
+        async with self.app.session(self.business_id):
+            return await db.query(entity, **equal)
 
     async def edit(
         self, platform: str, id: str | None, resource: str = "contacts", **fields: Any
@@ -116,7 +130,7 @@ class SandboxedApp:
         await _connect(self.app, made, business_id)
         await self.app.refresh()
         await self.app.subscribe()
-        return type(self)(self.app, made, self.transport)
+        return type(self)(self.app, made, self.transport, business_id)
 
 
 @asynccontextmanager
@@ -129,6 +143,7 @@ async def sandboxed_app(
     database: Path = IN_MEMORY,
     webhooks: bool = True,
     faults: Mapping[str, Sequence[dict[str, Any]]] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> AsyncIterator[SandboxedApp]:
     """
     Run services and handlers against simulators, connected and after their first sync.
@@ -142,19 +157,20 @@ async def sandboxed_app(
         database: A file, to look at afterwards; in memory when not given.
         webhooks: Whether platforms are asked to send webhooks.
         faults: By platform, what goes wrong from the first sync on, until `faults` says otherwise.
+        settings: By platform, arguments of its simulator.
     """
     transport = AsgiTransport({})
     ports = seeded_ports(seed, transport, START)
-    simulators = _simulate(ports, transport, tuple(platforms), business_id, records, seed)
+    simulators = _simulate(ports, transport, tuple(platforms), business_id, records, seed, settings)
     first = members[0] if members else None
     program = first if isinstance(first, Program) else program_of(make_module(*members))  # type: ignore[arg-type]
-    settings = Settings(database=database, public_url=APP_URL, shutdown_s=5)
-    app = App(program, settings=settings, ports=ports)
+    own = Settings(database=database, public_url=APP_URL, shutdown_s=5)
+    app = App(program, settings=own, ports=ports)
     world: SandboxedApp | None = None
     try:
         await app.open()
         await _connect(app, simulators, business_id)
-        world = SandboxedApp(app, simulators, transport)
+        world = SandboxedApp(app, simulators, transport, business_id)
         for platform, described in (faults or {}).items():
             await world.faults(platform, *described)
         transport.add(APP_URL, app.asgi())
@@ -176,9 +192,15 @@ def _simulate(
     business_id: str,
     records: int,
     seed: int,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Simulator]:
     made = build_simulators(
-        platforms, clock=ports.clock, transport=transport, records=records, seed=seed
+        platforms,
+        clock=ports.clock,
+        transport=transport,
+        records=records,
+        seed=seed,
+        settings=settings,
     )
     for simulator in made:
         simulator.base_url = f"http://{simulator.platform}.{business_id}.test"
