@@ -136,13 +136,14 @@ class _Reading:
         )
         count = reply.headers.get("sforce-numberofrecords", "")
         rows = [typed(row, self._types) for row in rows_in(reply.body, self._operation, count)]
-        fresh = watermark.fresh(rows, self._cursor)
+        versions = watermark.versions(rows)
+        fresh = watermark.fresh(rows, self._cursor, versions)
         following = reply.headers.get("sforce-locator", "null")
         more = following not in ("", "null")
         ceiling = self._cursor["ceiling"]
         cursor = {
             **self._cursor,
-            "seen": watermark.seen(self._resource, self._cursor, rows, ceiling),
+            "seen": watermark.seen(self._resource, self._cursor, versions, ceiling),
             "job": {**self._job, "locator": following} if more else None,
         }
         if not more:

@@ -20,11 +20,10 @@ from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce import bulk_job
 from dovetail.connectors.salesforce.bulk_result import Results, mark_of
 from dovetail.connectors.salesforce.fetch import data_path, follow
-from dovetail.connectors.salesforce.find import SKEW
 from dovetail.connectors.salesforce.ingest import Ingest
 from dovetail.connectors.salesforce.outcome import Action, Outcome, Sending
 from dovetail.connectors.salesforce.table import NULL, size_of, table_of
-from dovetail.connectors.salesforce.value import moment
+from dovetail.connectors.salesforce.value import SKEW, moment
 from dovetail.errors import (
     ConnectorError,
     OutcomeUnknownError,

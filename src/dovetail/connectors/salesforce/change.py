@@ -44,10 +44,11 @@ async def read_page(
             # The job goes on behind these rows; the locator is left to end by itself.
             locator, job = None, bulk_read.NEW
     rows: list[Row] = rows_of(reply.body, "records")
-    records = await complete(api, resource, watermark.fresh(rows, cursor), fields)
-    moved = watermark.moved(resource, cursor, rows, ceiling)
+    versions = watermark.versions(rows)
+    records = await complete(api, resource, watermark.fresh(rows, cursor, versions), fields)
     if soql.is_wide(resource, fields):
-        moved["seen"] = watermark.settled(moved["seen"], api.clock.now())
+        versions = watermark.settled(versions, api.clock.now())
+    moved = watermark.moved(resource, cursor, rows, versions, ceiling)
     more = locator is not None or job is not None
     after = {**cursor, **moved, "locator": locator, "ceiling": ceiling if more else None}
     if job is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from dovetail.connector_sdk.http import Api
@@ -12,10 +12,7 @@ from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce import soql
 from dovetail.connectors.salesforce.fetch import ask, complete, follow
 from dovetail.connectors.salesforce.sobject import SObject, object_of
-from dovetail.connectors.salesforce.value import Row, record_of, rows_of
-
-SKEW = timedelta(minutes=5)
-"""How far our clock may be ahead of Salesforce's when a lost create is looked up."""
+from dovetail.connectors.salesforce.value import SKEW, Row, record_of, rows_of
 
 
 async def find_many(

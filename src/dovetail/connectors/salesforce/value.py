@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,8 @@ Row = dict[str, Any]
 
 OWNER = "OwnerId"
 _USER = "005"
+SKEW = timedelta(minutes=5)
+"""How far our clock may be ahead of Salesforce's where their times are compared."""
 MODIFIED = "SystemModstamp"  # LastModifiedDate stands still when automation changes a row
 
 _exact = msgspec.json.Decoder(float_hook=Decimal)

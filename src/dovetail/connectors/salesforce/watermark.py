@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from dovetail.connector_sdk.record import Cursor
 from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce import soql
-from dovetail.connectors.salesforce.value import MODIFIED, Row, moment
+from dovetail.connectors.salesforce.value import MODIFIED, SKEW, Row, moment
 from dovetail.core import json
 
 _SEEN_LIMIT = 5000
-# How far our clock may be ahead of Salesforce's when we decide that a second is over there.
-_SKEW = timedelta(minutes=5)
 
 
 def cursor_at(watermark: str | None) -> Cursor:
@@ -37,27 +35,40 @@ def since(resource: Resource, cursor: Cursor) -> str:
     return f"{MODIFIED} >= {_overlap(resource, cursor['watermark'])}"
 
 
-def fresh(rows: Iterable[Row], cursor: Cursor) -> list[Row]:
-    """Return the rows that were not seen as they are now."""
-    return [row for row in rows if cursor["seen"].get(row["Id"]) != version(row)]
+def versions(rows: Iterable[Row]) -> dict[str, str]:
+    """Return id -> the time and the content of each row."""
+    return {row["Id"]: _version(row) for row in rows}
+
+
+def fresh(rows: Iterable[Row], cursor: Cursor, current: Mapping[str, str]) -> list[Row]:
+    """Return the rows that were not seen as they are now, in their *current* versions."""
+    return [row for row in rows if cursor["seen"].get(row["Id"]) != current[row["Id"]]]
 
 
 def moved(
-    resource: Resource, cursor: Cursor, rows: Sequence[Row], ceiling: str | None
+    resource: Resource,
+    cursor: Cursor,
+    rows: Iterable[Row],
+    noted: Mapping[str, str],
+    ceiling: str | None,
 ) -> dict[str, Any]:
-    """Return how far the cursor has come with rows in the order of their changes."""
+    """
+    Return how far the cursor has come with rows in the order of their changes.
+
+    Those whose version is *noted* count as seen when they are shown once more.
+    """
     stamps = (stamp(row) for row in rows)
     passed = [at for at in stamps if ceiling is None or at <= ceiling]
     known = [cursor["watermark"]] if cursor["watermark"] is not None else []
     watermark = max([*known, *passed], default=None)
-    return {"watermark": watermark, "seen": seen(resource, cursor, rows, watermark)}
+    return {"watermark": watermark, "seen": seen(resource, cursor, noted, watermark)}
 
 
 def seen(
-    resource: Resource, cursor: Cursor, rows: Iterable[Row], watermark: str | None
+    resource: Resource, cursor: Cursor, noted: Mapping[str, str], watermark: str | None
 ) -> dict[str, str]:
-    """Return what the query behind *watermark* will show once more, *rows* included."""
-    found: dict[str, str] = cursor["seen"] | {row["Id"]: version(row) for row in rows}
+    """Return what the query behind *watermark* will show once more, the *noted* included."""
+    found: dict[str, str] = {**cursor["seen"], **noted}
     if watermark is None:
         return found
     begin = _overlap(resource, watermark)
@@ -65,14 +76,13 @@ def seen(
     return {id: at for at, id in kept[-_SEEN_LIMIT:]}
 
 
-def settled(found: Mapping[str, str], now: datetime) -> dict[str, str]:
+def settled(current: Mapping[str, str], now: datetime) -> dict[str, str]:
     """Leave out what may still change within its second, where the content was not queried."""
-    until = soql.time(now - _SKEW)
-    return {id: version for id, version in found.items() if version < until}
+    until = soql.time(now - SKEW)
+    return {id: version for id, version in current.items() if version < until}
 
 
-def version(row: Row) -> str:
-    """Return the time and the content of a row."""
+def _version(row: Row) -> str:
     # Salesforce's times are whole seconds: a record that is edited again in the second in which
     # it was read keeps its time, and only its content tells.
     told = {name: value for name, value in row.items() if name != "attributes"}
