@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import RemoteRecord
@@ -37,6 +37,17 @@ async def follow(api: Api, operation: str, locator: str) -> ApiResponse:
     )
 
 
+async def pages(
+    api: Api, operation: str, query: str, *, deleted: bool = False
+) -> AsyncIterator[ApiResponse]:
+    """Yield every page of a query."""
+    reply = await ask(api, operation, query, deleted=deleted)
+    yield reply
+    while locator := reply.json.get("nextRecordsUrl"):
+        reply = await follow(api, operation, locator)
+        yield reply
+
+
 async def read_many(
     api: Api, resource: Resource, ids: Sequence[str], fields: Sequence[str]
 ) -> list[RemoteRecord | None]:
@@ -57,18 +68,16 @@ async def _winners(api: Api, resource: Resource, ids: Sequence[str]) -> dict[str
     merged: dict[str, str] = {}
     asked: set[str] = set()
     unknown = set(ids) if object_of(resource).merges else set()
-    around = soql.query(
-        ["Id", "MasterRecordId"],
-        resource.path,
-        "Id IN () AND MasterRecordId != null",
-        order="Id ASC",
-    )
+
+    def query(joined: str) -> str:
+        where = f"Id IN ({joined}) AND MasterRecordId != null"
+        return soql.query(["Id", "MasterRecordId"], resource.path, where, order="Id ASC")
+
     while unknown:
-        for joined in soql.packed([soql.text(id) for id in sorted(unknown)], ",", around):
-            where = f"Id IN ({joined}) AND MasterRecordId != null"
-            query = soql.query(["Id", "MasterRecordId"], resource.path, where, order="Id ASC")
-            reply = await ask(api, f"read {resource.name}", query, deleted=True)
-            merged |= {row["Id"]: row["MasterRecordId"] for row in reply.json["records"]}
+        for joined in soql.packed([soql.text(id) for id in sorted(unknown)], ",", query("")):
+            operation = f"read {resource.name}"
+            async for reply in pages(api, operation, query(joined), deleted=True):
+                merged |= {row["Id"]: row["MasterRecordId"] for row in reply.json["records"]}
         asked |= unknown
         # A winner may have been merged itself, since.
         unknown = set(merged.values()) - asked

@@ -10,7 +10,7 @@ from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import RemoteRecord, Write
 from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce import soql
-from dovetail.connectors.salesforce.fetch import ask, complete, follow
+from dovetail.connectors.salesforce.fetch import complete, pages
 from dovetail.connectors.salesforce.sobject import SObject, object_of
 from dovetail.connectors.salesforce.value import SKEW, Row, record_of, rows_of
 
@@ -75,10 +75,7 @@ async def _rows_where(
 
     rows: list[Row] = []
     for joined in soql.packed(parts, separator, query("")):
-        reply = await ask(api, operation, query(joined))
-        rows += rows_of(reply.body, "records")
-        while locator := reply.json.get("nextRecordsUrl"):
-            reply = await follow(api, operation, locator)
+        async for reply in pages(api, operation, query(joined)):
             rows += rows_of(reply.body, "records")
     return await complete(api, resource, rows, fields)
 

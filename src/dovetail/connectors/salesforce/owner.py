@@ -8,20 +8,16 @@ from typing import Any
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import Owner
 from dovetail.connectors.salesforce import soql
-from dovetail.connectors.salesforce.fetch import ask, follow
+from dovetail.connectors.salesforce.fetch import pages
 
 _FIELDS = ("Id", "Name", "Email", "IsActive")
-_OPERATION = "read owners"
 
 
 async def read_owners(api: Api) -> list[Owner]:
     """Return every user by id; records may still belong to one who has left."""
-    reply = await ask(api, _OPERATION, soql.query(_FIELDS, "User", order="Id ASC"))
-    found = [_owner(row) for row in reply.json["records"]]
-    while locator := reply.json.get("nextRecordsUrl"):
-        reply = await follow(api, _OPERATION, locator)
-        found += [_owner(row) for row in reply.json["records"]]
-    return found
+    query = soql.query(_FIELDS, "User", order="Id ASC")
+    replies = pages(api, "read owners", query)
+    return [_owner(row) async for reply in replies for row in reply.json["records"]]
 
 
 def _owner(row: Mapping[str, Any]) -> Owner:

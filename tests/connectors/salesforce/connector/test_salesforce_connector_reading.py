@@ -198,6 +198,18 @@ def test_a_short_id_is_completed(short, long):
     assert long_id(long) == long
 
 
+async def test_winners_on_a_later_page_are_found_too(salesforce, script, row, page):
+    losers = [{"Id": id_of(n), "MasterRecordId": id_of(9)} for n in (1, 2)]
+    script.then([])
+    script.then(page(losers[0], locator=f"{DATA}/query/01g1-2000", total=2)).then(page(losers[1]))
+    script.then(page())  # the winner was not merged itself
+    script.then([row(9)])
+
+    found = await salesforce.read_many(CONTACTS, [id_of(1), id_of(2)], FIELDS)
+
+    assert [one and one.id for one in found] == [id_of(9), id_of(9)]
+
+
 async def test_values_are_escaped_and_matched_whatever_their_case(salesforce, script, row, page):
     script.then(
         page(row(1, Email="ADA.O'NEIL@example.com"), row(2, Email="ada.o'neil@example.com"))
