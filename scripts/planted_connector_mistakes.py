@@ -134,7 +134,7 @@ MISTAKES = (
     ),
     Mistake(
         "read money as a float",
-        "connectors/salesforce/value.py",
+        "connectors/salesforce/record.py",
         "        return Decimal(str(value))\n",
         "        return float(value)\n",
         "every_value_comes_back_as_it_was_sent",

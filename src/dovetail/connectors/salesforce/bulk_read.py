@@ -20,9 +20,8 @@ from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce import bulk_job, soql, watermark
 from dovetail.connectors.salesforce.description import Descriptions
 from dovetail.connectors.salesforce.fetch import data_path
-from dovetail.connectors.salesforce.sobject import object_of
+from dovetail.connectors.salesforce.record import record_of
 from dovetail.connectors.salesforce.table import rows_in, typed
-from dovetail.connectors.salesforce.value import record_of
 from dovetail.errors import AuthenticationError, MalformedResponseError, PermanentError
 
 SETTING = "bulk_read_from"
@@ -148,9 +147,8 @@ class _Reading:
         }
         if not more:
             cursor |= {"watermark": ceiling, "ceiling": None}
-        money = object_of(self._resource).money
         return Page(
-            records=[record_of(row, self._fields, money) for row in fresh],
+            records=[record_of(self._resource, row, self._fields) for row in fresh],
             cursor=cursor,
             more=more,
         )

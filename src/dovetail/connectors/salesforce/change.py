@@ -11,8 +11,8 @@ from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce import bulk_read, soql, watermark
 from dovetail.connectors.salesforce.description import Descriptions
 from dovetail.connectors.salesforce.fetch import ask, complete, follow
-from dovetail.connectors.salesforce.sobject import object_of
-from dovetail.connectors.salesforce.value import MODIFIED, Row, record_of, rows_of
+from dovetail.connectors.salesforce.record import record_of
+from dovetail.connectors.salesforce.value import MODIFIED, Row, rows_of
 from dovetail.errors import CursorExpiredError, RecordNotFoundError, TransientError
 
 
@@ -56,7 +56,7 @@ async def read_page(
     if not more:
         after.pop("plain", None)
     return Page(
-        records=[record_of(row, fields, object_of(resource).money) for row in records],
+        records=[record_of(resource, row, fields) for row in records],
         cursor=after,
         more=more,
         total=reply.json.get("totalSize"),

@@ -9,8 +9,9 @@ from dovetail.connector_sdk.record import RemoteRecord
 from dovetail.connector_sdk.response import ApiResponse
 from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce import soql
+from dovetail.connectors.salesforce.record import record_of
 from dovetail.connectors.salesforce.sobject import object_of
-from dovetail.connectors.salesforce.value import Row, is_id, long_id, record_of, rows_of
+from dovetail.connectors.salesforce.value import Row, is_id, long_id, rows_of
 
 
 def data_path(api: Api) -> str:
@@ -59,8 +60,7 @@ async def read_many(
     if winners:
         rows |= await rows_by_id(api, resource, list(winners.values()), fields)
     found = [rows.get(winners.get(id, id)) for id in wanted]
-    money = object_of(resource).money
-    return [None if row is None else record_of(row, fields, money) for row in found]
+    return [None if row is None else record_of(resource, row, fields) for row in found]
 
 
 async def _winners(api: Api, resource: Resource, ids: Sequence[str]) -> dict[str, str]:

@@ -11,22 +11,22 @@ from dovetail.connector_sdk.record import RemoteRecord, Write
 from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.salesforce import soql
 from dovetail.connectors.salesforce.fetch import complete, pages
+from dovetail.connectors.salesforce.record import record_of
 from dovetail.connectors.salesforce.sobject import SObject, object_of
-from dovetail.connectors.salesforce.value import SKEW, Row, record_of, rows_of
+from dovetail.connectors.salesforce.value import SKEW, Row, rows_of
 
 
 async def find_many(
     api: Api, resource: Resource, field: str, values: Sequence[str], fields: Sequence[str]
 ) -> dict[str, list[RemoteRecord]]:
     """Return value -> the records that have it, oldest first."""
-    money = object_of(resource).money
     asked = {value: _matched(field, value) for value in values}
     literals = [soql.text(key) for key in dict.fromkeys(asked.values()) if key]
     rows = await _rows_where(api, resource, [*fields, field], f"{field} IN (", literals, ",", ")")
     by_key: dict[str, list[RemoteRecord]] = {}
     for row in rows:
         key = _matched(field, str(row.get(field) or ""))
-        by_key.setdefault(key, []).append(record_of(row, fields, money))
+        by_key.setdefault(key, []).append(record_of(resource, row, fields))
     return {value: by_key[key] for value, key in asked.items() if key in by_key}
 
 
@@ -52,7 +52,7 @@ async def look_up(
     for write in creates:
         made = [row for row in unused.values() if _is_made_by(one, row, write)]
         best = max(made, key=lambda row: _agreement(row, write.fields), default=None)
-        found.append(None if best is None else record_of(unused.pop(best["Id"]), fields, one.money))
+        found.append(None if best is None else record_of(resource, unused.pop(best["Id"]), fields))
     return found
 
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from dovetail.connector_sdk.record import RemoteRecord
-
 Row = dict[str, Any]
 
-OWNER = "OwnerId"
-_USER = "005"
 SKEW = timedelta(minutes=5)
 """How far our clock may be ahead of Salesforce's where their times are compared."""
 MODIFIED = "SystemModstamp"  # LastModifiedDate stands still when automation changes a row
 
 _exact = msgspec.json.Decoder(float_hook=Decimal)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHECK_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -29,38 +24,6 @@ def rows_of(body: bytes, within: str | None = None) -> list[Any]:
     """Return the rows of an answer, its fractions as decimals: a float would round money."""
     told: Any = _exact.decode(body) if body else []
     return list((told[within] if within else told) or ())
-
-
-def record_of(row: Row, fields: Iterable[str], money: Collection[str] = ()) -> RemoteRecord:
-    """
-    Return a row as a record; the fields of *money* as decimals, whatever JSON made of them.
-
-    Who owns it is left out while it waits in a queue, which is no user.
-    """
-    told = (name for name in fields if name in row and not _is_queue(name, row[name]))
-    return RemoteRecord(
-        id=row["Id"],
-        fields={name: _told(row[name], name in money) for name in told},
-        modified_at=moment(row[MODIFIED]),
-        created_at=moment(row["CreatedDate"]) if row.get("CreatedDate") else None,
-        deleted=bool(row.get("IsDeleted")),
-        merged_into=row.get("MasterRecordId") or None,
-    )
-
-
-def _is_queue(name: str, value: Any) -> bool:
-    return name == OWNER and bool(value) and not str(value).startswith(_USER)
-
-
-def _told(value: Any, is_money: bool) -> Any:
-    if is_money and value is not None:
-        return Decimal(str(value))
-    return float(value) if isinstance(value, Decimal) else value
-
-
-def untold_record(id: str) -> RemoteRecord:
-    """Return a record of which nothing is known except that it was written."""
-    return RemoteRecord(id=id, modified_at=_EPOCH)
 
 
 def moment(text: str) -> datetime:

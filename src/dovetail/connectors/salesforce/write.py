@@ -12,8 +12,8 @@ from dovetail.connectors.salesforce import bulk_write
 from dovetail.connectors.salesforce.collection import Collections
 from dovetail.connectors.salesforce.fetch import rows_by_id
 from dovetail.connectors.salesforce.outcome import Action, Outcome, Sender, Sending
-from dovetail.connectors.salesforce.sobject import object_of
-from dovetail.connectors.salesforce.value import Row, record_of, untold_record, value_of
+from dovetail.connectors.salesforce.record import record_of, untold_record
+from dovetail.connectors.salesforce.value import Row, value_of
 from dovetail.errors import (
     AuthenticationError,
     ConnectorError,
@@ -160,9 +160,7 @@ class RecordWriter:
             return WriteResult(key=write.key, id=id)
         row = rows.get(id)
         record: RemoteRecord = (
-            untold_record(id)
-            if row is None
-            else record_of(row, fields, object_of(self.resource).money)
+            untold_record(id) if row is None else record_of(self.resource, row, fields)
         )
         created = write.action == "create" and bool(outcome.get("created", True))
         return WriteResult(key=write.key, id=id, created=created, record=record)

@@ -8,7 +8,8 @@ import pytest
 
 from dovetail.connector_sdk.record import Write
 from dovetail.connectors.salesforce import Salesforce
-from dovetail.connectors.salesforce.value import record_of, rows_of
+from dovetail.connectors.salesforce.record import record_of
+from dovetail.connectors.salesforce.value import rows_of
 from dovetail.errors import RecordInvalidError, TransientError
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -178,7 +179,8 @@ def test_an_amount_keeps_every_digit():
         b'"Amount":1234567890123456.78,"Probability":10.5}]'
     )
 
-    record = record_of(rows_of(body)[0], ("Amount", "Probability"), {"Amount"})
+    deals = Salesforce.resource("deals")
+    record = record_of(deals, rows_of(body)[0], ("Amount", "Probability"))
 
     assert record.fields == {"Amount": Decimal("1234567890123456.78"), "Probability": 10.5}
     assert isinstance(record.fields["Probability"], float)
