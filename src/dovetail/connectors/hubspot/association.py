@@ -16,7 +16,7 @@ from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import RemoteRecord
 from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.hubspot.edge import Edge, edges_among
-from dovetail.connectors.hubspot.value import chunks
+from dovetail.connectors.hubspot.value import chunks, next_after
 
 _READ_LIMIT = 1000
 _Ends = dict[str, list[dict[str, Any]]]
@@ -78,9 +78,9 @@ async def _read_some(
         if id not in found:
             continue
         found[id] += item.get("to") or []
-        after = ((item.get("paging") or {}).get("next") or {}).get("after")
-        if after:
-            more.append({"id": id, "after": str(after)})
+        after = next_after(item)
+        if after is not None:
+            more.append({"id": id, "after": after})
     return more
 
 

@@ -11,7 +11,7 @@ from dovetail.connector_sdk.record import Cursor, Page
 from dovetail.connector_sdk.spec import Resource
 from dovetail.connectors.hubspot.crm_object import object_of
 from dovetail.connectors.hubspot.fetch import Item, read_whole
-from dovetail.connectors.hubspot.value import merged_ids, millis, modified_at, record_of
+from dovetail.connectors.hubspot.value import merged_ids, millis, modified_at, next_after, record_of
 from dovetail.connectors.hubspot.version import remember, versions
 
 _LIST_LIMIT = 100
@@ -59,7 +59,7 @@ async def _scan(api: Api, resource: Resource, fields: Sequence[str], cursor: Cur
     items = await _complete(api, resource, fields, reply.json["results"])
     since = cursor["started"] - _lag(resource)
     seen = remember(cursor["seen"], versions(resource, items, _told(resource, fields)), since)
-    after = _next(reply.json)
+    after = next_after(reply.json)
     if after is None:
         changed = {"phase": "delta", "since": since, "after": None, "seen": seen}
         return _page(resource, items, fields, {**cursor, **changed}, more=True)
@@ -86,7 +86,7 @@ async def _changes(api: Api, resource: Resource, fields: Sequence[str], cursor: 
     items = await _complete(api, resource, fields, fresh)
     last = max((millis(modified_at(resource, item)) for item in found), default=since)
     moved = {**cursor, "watermark": max(cursor["watermark"], last), "after": None}
-    if found and _next(reply.json) is not None:
+    if found and next_after(reply.json) is not None:
         if after is not None or last == since:
             moved["after"] = str(found[-1]["id"]) if after is not None else "0"
         else:
@@ -167,11 +167,6 @@ def _told(resource: Resource, fields: Sequence[str]) -> list[str]:
 
 def _is_wide(fields: Sequence[str]) -> bool:
     return sum(len(name) + 3 for name in fields) > _FIELDS_LENGTH
-
-
-def _next(reply: Item) -> str | None:
-    after = ((reply.get("paging") or {}).get("next") or {}).get("after")
-    return str(after) if after else None
 
 
 def _lag(resource: Resource) -> int:

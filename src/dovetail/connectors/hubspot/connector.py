@@ -25,7 +25,7 @@ from dovetail.connectors.hubspot import change, explanation, fetch, find, owner,
 from dovetail.connectors.hubspot.association import tell_edges
 from dovetail.connectors.hubspot.batch import Batch
 from dovetail.connectors.hubspot.crm_object import OBJECTS
-from dovetail.connectors.hubspot.edge import properties_alone, without_edges
+from dovetail.connectors.hubspot.edge import edges_among, properties_alone, without_edges
 from dovetail.connectors.hubspot.grant import GRANTS
 from dovetail.connectors.hubspot.pipeline import Pipelines
 from dovetail.connectors.hubspot.property import Properties
@@ -101,7 +101,7 @@ class HubSpot(Connector):
 
     async def known_fields(self, resource: Resource) -> frozenset[str] | None:
         """Return the names of the object's properties, the account's own ones too."""
-        edges = {name for name in resource.references if not without_edges([name])}
+        edges = {edge.field for edge in edges_among(resource.name, resource.references)}
         return await self._properties.names(resource) | edges
 
     async def prepare(self, resource: Resource) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dovetail.connector_sdk.http import Api
 from dovetail.connector_sdk.record import Owner
+from dovetail.connectors.hubspot.value import next_after
 
 _LIMIT = "100"
 
@@ -34,7 +35,7 @@ async def _list(api: Api, archived: str) -> list[dict[str, Any]]:
             expects=("results",),
         )
         found += reply.json["results"]
-        after = ((reply.json.get("paging") or {}).get("next") or {}).get("after")
+        after = next_after(reply.json)
     return found
 
 

@@ -40,6 +40,12 @@ def modified_at(resource: Resource, item: Mapping[str, Any]) -> datetime:
     return moment(properties.get(resource.modified_field) or item.get("updatedAt"))
 
 
+def next_after(reply: Mapping[str, Any]) -> str | None:
+    """Return where the next page begins, of an answer or a part of one; None on the last."""
+    after = ((reply.get("paging") or {}).get("next") or {}).get("after")
+    return str(after) if after else None
+
+
 def merged_ids(resource: Resource, item: Mapping[str, Any]) -> list[str]:
     """Return the ids of the records that were merged into this one."""
     properties, names = item.get("properties") or {}, object_of(resource).merged
