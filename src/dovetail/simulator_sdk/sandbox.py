@@ -10,6 +10,7 @@ import random
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def simulated_platforms() -> list[str]:
     return sorted({*_built_in(), *extensions(SIMULATORS)})
 
 
+@cache
 def _built_in() -> frozenset[str]:
     return frozenset(module.name for module in pkgutil.iter_modules(dovetail.simulators.__path__))
 
@@ -46,18 +48,21 @@ def simulator_class(platform: str) -> type[Simulator]:
         UnknownPlatformError: There is none of that name.
         BrokenExtensionError: Another package adds it, and it cannot be used.
     """
+    if platform in _built_in():
+        return _exported(platform)
+    added = only_extension(SIMULATORS, platform)
+    if added is not None:
+        return added.load(Simulator)
     known = simulated_platforms()
-    if platform not in known:
-        close = get_close_matches(platform, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
-        raise UnknownPlatformError(
-            f"no simulator for platform {platform!r}; {hint}. One of your own must be installed "
-            "(`pip install -e FOLDER`)."
-        )
-    if platform not in _built_in():
-        added = only_extension(SIMULATORS, platform)
-        if added is not None:
-            return added.load(Simulator)
+    close = get_close_matches(platform, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    raise UnknownPlatformError(
+        f"no simulator for platform {platform!r}; {hint}. One of your own must be installed "
+        "(`pip install -e FOLDER`)."
+    )
+
+
+def _exported(platform: str) -> type[Simulator]:
     module = importlib.import_module(f"dovetail.simulators.{platform}")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Simulator) and value.platform == platform:
