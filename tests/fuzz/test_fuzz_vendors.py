@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dovetail.connector_sdk.assembly import connector_of
 from dovetail.connector_sdk.auth import Credentials
-from dovetail.connector_sdk.http import Api
-from dovetail.connector_sdk.limits import MemoryBudgetStore, StoredBudget
+from dovetail.connector_sdk.limits import MemoryBudgetStore
 from dovetail.connector_sdk.record import Write
 from dovetail.connector_sdk.registry import connector_class
 from dovetail.core import json
@@ -61,27 +61,16 @@ def connect(platform, spoil, nth):
     (simulator,) = build_simulators([platform], clock=ports.clock, transport=inner, records=5)
     simulator.base_url = f"http://{platform}.test"
     inner.add(simulator.base_url, simulator.app)
-    kind = connector_class(platform)
-    api = Api(
-        platform=platform,
-        title=kind.title,
+    connector = connector_of(
+        connector_class(platform),
         base_url=simulator.base_url,
-        auth=kind.auth,
         credentials=Credentials(simulator.credentials),
         transport=Hostile(inner, spoil, nth),
-        budget=StoredBudget(
-            store=MemoryBudgetStore(),
-            account="a",
-            limits=kind.limits,
-            clock=ports.clock,
-            remaining_header=kind.remaining,
-        ),
         clock=ports.clock,
-        error_rules=kind.error_rules,
-        explain=kind.explain,
-        settings={},
+        store=MemoryBudgetStore(),
+        account="a",
     )
-    return kind(api), simulator
+    return connector, simulator
 
 
 async def operate(connector, simulator, operation):

@@ -2,9 +2,9 @@
 
 import pytest
 
+from dovetail.connector_sdk.assembly import connector_of
 from dovetail.connector_sdk.auth import Credentials
-from dovetail.connector_sdk.http import Api
-from dovetail.connector_sdk.limits import MemoryBudgetStore, StoredBudget
+from dovetail.connector_sdk.limits import MemoryBudgetStore
 from dovetail.connector_sdk.registry import connector_class
 from dovetail.connector_sdk.spec import Guarantee
 from dovetail.core.clock import LoopClock
@@ -25,22 +25,16 @@ class Answers:
 
 
 def new_connector(platform, transport=None, **settings):
-    kind, clock = connector_class(platform), LoopClock()
-    budget = StoredBudget(store=MemoryBudgetStore(), account="a", limits=kind.limits, clock=clock)
-    return kind(
-        Api(
-            platform=platform,
-            title=kind.title,
-            base_url=kind.base_url,
-            auth=kind.auth,
-            credentials=Credentials({"access_token": "a-token"}),
-            transport=transport or Answers(404),
-            budget=budget,
-            clock=clock,
-            error_rules=kind.error_rules,
-            explain=kind.explain,
-            settings=settings,
-        )
+    kind = connector_class(platform)
+    return connector_of(
+        kind,
+        base_url=kind.base_url,
+        credentials=Credentials({"access_token": "a-token"}),
+        transport=transport or Answers(404),
+        clock=LoopClock(),
+        store=MemoryBudgetStore(),
+        account="a",
+        settings=settings,
     )
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dovetail.connector_sdk.assembly import connector_of
 from dovetail.connector_sdk.auth import Credentials
-from dovetail.connector_sdk.http import Api
-from dovetail.connector_sdk.limits import MemoryBudgetStore, StoredBudget
+from dovetail.connector_sdk.limits import MemoryBudgetStore
 from dovetail.connector_sdk.registry import connector_class
 from dovetail.core import json
 from dovetail.simulator_sdk.sandbox import build_simulators
@@ -55,23 +55,15 @@ class Reader:
         )
         self.simulator.base_url = f"http://{platform}.test"
         self.transport.add(self.simulator.base_url, self.simulator.app)
-        kind = connector_class(platform)
-        api = Api(
-            platform=platform,
-            title=kind.title,
+        self.connector = connector_of(
+            connector_class(platform),
             base_url=self.simulator.base_url,
-            auth=kind.auth,
             credentials=Credentials(self.simulator.credentials),
             transport=self.transport,
-            budget=StoredBudget(
-                store=MemoryBudgetStore(), account="a", limits=kind.limits, clock=ports.clock
-            ),
             clock=ports.clock,
-            error_rules=kind.error_rules,
-            explain=kind.explain,
-            settings={},
+            store=MemoryBudgetStore(),
+            account="a",
         )
-        self.connector = kind(api)
         self.resource = self.connector.resource("contacts")
         self.city, self.name = CITY[platform], NAME[platform]
         self.table = self.simulator.table("contacts")

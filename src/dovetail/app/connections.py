@@ -19,11 +19,10 @@ from dovetail.app.token_keeper import TokenKeeper
 from dovetail.app.token_lease import load_values, replace_tokens, saved_fence
 from dovetail.connector_sdk import token_call
 from dovetail.connector_sdk.access import Access
+from dovetail.connector_sdk.assembly import connector_of
 from dovetail.connector_sdk.auth import Credentials
 from dovetail.connector_sdk.base import Account, Connector
 from dovetail.connector_sdk.grant import grant_named
-from dovetail.connector_sdk.http import Api
-from dovetail.connector_sdk.limits import StoredBudget
 from dovetail.connector_sdk.registry import connector_class
 from dovetail.core import json
 from dovetail.core.clock import to_micros
@@ -209,32 +208,18 @@ class Connections:
     def _connector(self, record: Connection, secrets: Credentials | Access) -> Connector:
         kind = connector_class(record.platform or "")
         known = secrets if isinstance(secrets, Credentials) else secrets.credentials
-        budget = StoredBudget(
+        return connector_of(
+            kind,
+            base_url=record.base_url or known.get("instance_url") or kind.base_url,
+            credentials=secrets,
+            transport=self._ports.transport,
+            clock=self._ports.clock,
             store=self._budgets,
             # Two connections to one account share its quota, whoever's tenant they belong to.
             account=f"{kind.platform}:{record.account or record.id}",
-            limits=kind.limits,
-            clock=self._ports.clock,
-            settings=record.settings,
-            concurrency=kind.concurrency,
-            remaining_header=kind.remaining,
-            size_header=kind.sizes,
-        )
-        api = Api(
-            platform=kind.platform,
-            title=kind.title,
-            base_url=record.base_url or known.get("instance_url") or kind.base_url,
-            auth=kind.auth,
-            credentials=secrets,
-            transport=self._ports.transport,
-            budget=budget,
-            clock=self._ports.clock,
-            error_rules=kind.error_rules,
-            explain=kind.explain,
             settings=record.settings,
             on_call=lambda _, status: self._tally.call(kind.platform, status),
         )
-        return kind(api)
 
     def _save(self, tx: Tx, draft: Connection, values: Mapping[str, str]) -> Connection:
         now = self._ports.clock.now()

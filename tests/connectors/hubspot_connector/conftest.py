@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from dovetail.connector_sdk.assembly import connector_of
 from dovetail.connector_sdk.auth import Credentials
-from dovetail.connector_sdk.http import Api
-from dovetail.connector_sdk.limits import MemoryBudgetStore, StoredBudget
+from dovetail.connector_sdk.limits import MemoryBudgetStore
 from dovetail.connector_sdk.record import Write
 from dovetail.connectors.hubspot import HubSpot
 from dovetail.core.clock import LoopClock
@@ -84,20 +84,16 @@ class Script:
 
 def connect(*steps, **credentials):
     clock, script = LoopClock(START), Script(steps)
-    store = MemoryBudgetStore()
-    api = Api(
-        platform=HubSpot.platform,
-        title=HubSpot.title,
+    hubspot = connector_of(
+        HubSpot,
         base_url=HubSpot.base_url,
-        auth=HubSpot.auth,
         credentials=Credentials({"access_token": "pat-na1-000", **credentials}),
         transport=script,
-        budget=StoredBudget(store=store, account="h", limits=HubSpot.limits, clock=clock),
         clock=clock,
-        error_rules=HubSpot.error_rules,
-        explain=HubSpot.explain,
+        store=MemoryBudgetStore(),
+        account="h",
     )
-    return HubSpot(api), script
+    return hubspot, script
 
 
 def listing(results, after=None):
@@ -167,21 +163,16 @@ def simulated(**credentials):
     )
     inner.add(HubSpot.base_url, simulator.app)
     digest = _digest.VendorDigest(inner, HubSpot.base_url)
-    api = Api(
-        platform=HubSpot.platform,
-        title=HubSpot.title,
+    hubspot = connector_of(
+        HubSpot,
         base_url=HubSpot.base_url,
-        auth=HubSpot.auth,
         credentials=Credentials({**simulator.credentials, **credentials}),
         transport=digest,
-        budget=StoredBudget(
-            store=MemoryBudgetStore(), account="h", limits=HubSpot.limits, clock=clock
-        ),
         clock=clock,
-        error_rules=HubSpot.error_rules,
-        explain=HubSpot.explain,
+        store=MemoryBudgetStore(),
+        account="h",
     )
-    return HubSpot(api), digest
+    return hubspot, digest
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from dovetail.connector_sdk.assembly import connector_of
 from dovetail.connector_sdk.auth import Credentials
-from dovetail.connector_sdk.http import AiohttpTransport, Api
-from dovetail.connector_sdk.limits import MemoryBudgetStore, StoredBudget
+from dovetail.connector_sdk.http import AiohttpTransport
+from dovetail.connector_sdk.limits import MemoryBudgetStore
 from dovetail.connector_sdk.record import Write
 from dovetail.connector_sdk.spec import Guarantee
 from dovetail.connectors.hubspot import HubSpot
@@ -50,21 +51,15 @@ every_object = pytest.mark.parametrize("name", SAMPLES)
 
 
 def connector(transport, base_url, token, clock):
-    api = Api(
-        platform=HubSpot.platform,
-        title=HubSpot.title,
+    return connector_of(
+        HubSpot,
         base_url=base_url,
-        auth=HubSpot.auth,
         credentials=Credentials({"access_token": token}),
         transport=transport,
-        budget=StoredBudget(
-            store=MemoryBudgetStore(), account="h", limits=HubSpot.limits, clock=clock
-        ),
         clock=clock,
-        error_rules=HubSpot.error_rules,
-        explain=HubSpot.explain,
+        store=MemoryBudgetStore(),
+        account="h",
     )
-    return HubSpot(api)
 
 
 class WithoutRights:

@@ -11,10 +11,11 @@ from datetime import timedelta
 from typing import Any, cast
 
 from dovetail.connector_sdk.access import Access
+from dovetail.connector_sdk.assembly import connector_of
 from dovetail.connector_sdk.auth import Credentials
 from dovetail.connector_sdk.base import Connector, Records
-from dovetail.connector_sdk.http import AiohttpTransport, Api
-from dovetail.connector_sdk.limits import MemoryBudgetStore, StoredBudget
+from dovetail.connector_sdk.http import AiohttpTransport
+from dovetail.connector_sdk.limits import MemoryBudgetStore
 from dovetail.connector_sdk.record import Cursor, Page, RemoteRecord, Write, WriteResult
 from dovetail.connector_sdk.spec import Resource
 from dovetail.core import json
@@ -228,30 +229,16 @@ class Stand:
 
     def another(self, access: Access | None = None) -> Connector:
         """Return a second connector of the same account, as another process has one."""
-        kind, settings = self.bench.connector, self.bench.settings
-        api = Api(
-            platform=kind.platform,
-            title=kind.title,
+        return connector_of(
+            self.bench.connector,
             base_url=self.simulator.base_url,
-            auth=kind.auth,
             credentials=access or Credentials(self.credentials),
             transport=self.transport,
-            budget=StoredBudget(
-                store=MemoryBudgetStore(),
-                account="contract",
-                limits=kind.limits,
-                concurrency=kind.concurrency,
-                settings=settings,
-                clock=self.clock,
-                remaining_header=kind.remaining,
-                size_header=kind.sizes,
-            ),
             clock=self.clock,
-            error_rules=kind.error_rules,
-            explain=kind.explain,
-            settings=settings,
+            store=MemoryBudgetStore(),
+            account="contract",
+            settings=self.bench.settings,
         )
-        return kind(api)
 
     @contextmanager
     def as_another(self, access: Access | None = None) -> Iterator[None]:

@@ -7,9 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from dovetail.connector_sdk.assembly import connector_of
 from dovetail.connector_sdk.auth import Credentials
-from dovetail.connector_sdk.http import AiohttpTransport, Api
-from dovetail.connector_sdk.limits import MemoryBudgetStore, StoredBudget
+from dovetail.connector_sdk.http import AiohttpTransport
+from dovetail.connector_sdk.limits import MemoryBudgetStore
 from dovetail.connector_sdk.record import Write
 from dovetail.connectors.salesforce import Salesforce
 from dovetail.core import json
@@ -212,29 +213,16 @@ class World:
 
 
 def connector_on(transport, base_url, token, clock, **settings):
-    api = Api(
-        platform=Salesforce.platform,
-        title=Salesforce.title,
+    return connector_of(
+        Salesforce,
         base_url=base_url,
-        auth=Salesforce.auth,
         credentials=Credentials({"access_token": token}),
         transport=transport,
-        budget=StoredBudget(
-            store=MemoryBudgetStore(),
-            account="s",
-            limits=Salesforce.limits,
-            concurrency=Salesforce.concurrency,
-            settings=settings,
-            clock=clock,
-            remaining_header=Salesforce.remaining,
-            size_header=Salesforce.sizes,
-        ),
         clock=clock,
-        error_rules=Salesforce.error_rules,
-        explain=Salesforce.explain,
+        store=MemoryBudgetStore(),
+        account="s",
         settings=settings,
     )
-    return Salesforce(api)
 
 
 @pytest.fixture(scope="session")
