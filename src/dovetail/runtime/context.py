@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dovetail.core.clock import Clock, to_micros
 from dovetail.core.ids import derive_id
-from dovetail.core.telemetry import is_tracing, span
+from dovetail.core.telemetry import span
 from dovetail.errors import ReplayMismatchError, RunCancelled, UsageError
 from dovetail.model.event import Event
 from dovetail.runtime.delivery import Delivery
@@ -175,10 +175,7 @@ class RunContext(Context):
             self.check(place)
         started_at = to_micros(self.clock.now())
         try:
-            if is_tracing():
-                with span(f"step {name}", dovetail__repeat=place.repeat):
-                    value = await call_function(call, args, kwargs)
-            else:
+            with span(f"step {name}", dovetail__repeat=place.repeat):
                 value = await call_function(call, args, kwargs)
         except Exception as error:
             self.failures[place] = error

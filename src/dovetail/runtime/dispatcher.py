@@ -321,10 +321,7 @@ class Dispatcher:
         self._places.began_after(self._clock.monotonic() - started_at)
         taken = [lane.take() for lane in lanes]
         try:
-            if lanes[0].window is None and self._suspects.are_none:
-                kept = await self._run(queue.spec, taken)
-            else:
-                kept = await self._guarded_run(queue, lanes, taken)
+            kept = await self._guarded_run(queue, lanes, taken)
         except asyncio.CancelledError:
             raise
         except Exception as error:

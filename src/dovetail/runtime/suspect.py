@@ -61,11 +61,6 @@ class Suspects:
 
         await self._store.write(work)
 
-    @property
-    def are_none(self) -> bool:
-        """Whether nothing that was open at a death is left to be looked for."""
-        return not self._up_to
-
     def among(self, taken: Sequence[Sequence[Delivery]]) -> list[Delivery]:
         """Return those that must be noted before they run; hardly ever any."""
         if not self._up_to:

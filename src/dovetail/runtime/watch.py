@@ -33,8 +33,7 @@ class Serving:
     ) -> None:
         self.kept: list[list[Delivery]] | None = None
         self._handler = handler
-        # Nearly every serving is one lane, and a list of one costs less without a loop.
-        self._latest = [taken[0][-1]] if len(taken) == 1 else [lane[-1] for lane in taken]
+        self._latest = [lane[-1] for lane in taken]
         self._tries = [one.attempt for one in self._latest]
         self._tally = tally
         self._clock = clock
@@ -111,8 +110,6 @@ def _outcomes(
 ) -> list[str]:
     if kept is None:
         return [HANDED_BACK] * len(latest)
-    if len(latest) == 1 and not kept[0] and not latest[0].outcome and latest[0].attempt == tries[0]:
-        return [DONE_RUN]
     found: list[str] = []
     for delivery, tried, left in zip(latest, tries, kept, strict=True):
         failed = delivery.attempt > tried
